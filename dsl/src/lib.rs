@@ -1,0 +1,29 @@
+//! The wf language: text in, [`Plan`]s and [`Diagnostic`]s out.
+//!
+//! This crate reads no files, no clock and no network. It learns step kinds as data (a
+//! [`Catalog`]) and hands what it understood to the engine as a [`Plan`].
+
+mod diagnostic;
+mod node;
+mod source;
+
+mod time;
+mod types;
+mod value;
+
+pub mod expr;
+mod form;
+
+mod catalog;
+mod plan;
+
+pub use catalog::{Catalog, Effect, ErrorCode, Kind};
+pub use diagnostic::{Code, Diagnostic, Findings, Label, Severity};
+pub use expr::{EvalError, Expr, Scope};
+pub use form::{Form, Part};
+pub use node::{Entry, Node, Tree};
+pub use plan::*;
+pub use source::{FileId, Source, Sources, Span, Spanned};
+pub use time::{Date, Period, Time};
+pub use types::{Field, Mismatch, Type};
+pub use value::{Object, Value};

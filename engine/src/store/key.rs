@@ -1,0 +1,235 @@
+//! Keys: one byte for the table, then big-endian fields, so that every query is a range.
+
+use std::ops::Range;
+
+use wf_dsl::Time;
+
+use super::{Due, InboxKey, Ready};
+use crate::ids::{FrameId, Position, RunId};
+
+/// The kinds of rows. The letter is the first byte of their keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Table {
+    /// `m|name`: format, workflow numbers, clock.
+    Meta = b'm',
+    /// `p|hash32|chunk2`: plans.
+    Plan = b'p',
+    /// `n|workflow2`: a workflow's name and newest plan.
+    Name = b'n',
+    /// `e|position8|chunk2`: events.
+    Event = b'e',
+    /// `d|bucket2|hash16`: ids that senders gave.
+    Dedupe = b'd',
+    /// `i|signature4|hash8|position8`: events by what waits may look for.
+    Inbox = b'i',
+    /// `r|run16`: heads of runs.
+    Head = b'r',
+    /// `f|run16|frame4`: parked and finished frames.
+    Frame = b'f',
+    /// `j|run16|seq4`: records.
+    Journal = b'j',
+    /// `c|run16|n4`: pieces of large values.
+    Chunk = b'c',
+    /// `t|due8|run16|frame4`: timers.
+    Timer = b't',
+    /// `w|signature4|hash8|run16|frame4`: what runs wait for.
+    Wait = b'w',
+    /// `q|workflow2|priority1|order8|run16`: runnable runs.
+    Queue = b'q',
+    /// `l|rule4|hash16`: state of limits.
+    Limit = b'l',
+    /// `o|bucket2|hash16`: explicit idempotency keys.
+    Once = b'o',
+    /// `s|workflow2|status1|ended8|run16`: ended runs.
+    Ended = b's',
+    /// `k|cron4`: where each schedule stands.
+    Cron = b'k',
+    /// `x|run16`: requests to cancel.
+    Cancel = b'x',
+}
+
+/// A row's key.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(Vec<u8>);
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (table, rest) = self.0.split_first().unwrap_or((&b'?', &[]));
+        write!(f, "{}|", char::from(*table))?;
+        rest.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl Key {
+    /// A key from its bytes, table letter first.
+    pub fn from_bytes(bytes: impl Into<Vec<u8>>) -> Self {
+        Key(bytes.into())
+    }
+
+    /// The bytes, table letter first.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn build(table: Table, parts: &[&[u8]]) -> Self {
+        let mut bytes = Vec::with_capacity(1 + parts.iter().map(|part| part.len()).sum::<usize>());
+        bytes.push(table as u8);
+        parts.iter().for_each(|part| bytes.extend_from_slice(part));
+        Key(bytes)
+    }
+
+    /// `m|name`
+    pub fn meta(name: &str) -> Self {
+        Key::build(Table::Meta, &[name.as_bytes()])
+    }
+
+    /// `p|hash|chunk`
+    pub fn plan(hash: &[u8; 32], chunk: u16) -> Self {
+        Key::build(Table::Plan, &[hash, &chunk.to_be_bytes()])
+    }
+
+    /// `n|workflow`
+    pub fn name(workflow: u16) -> Self {
+        Key::build(Table::Name, &[&workflow.to_be_bytes()])
+    }
+
+    /// `e|position|chunk`
+    pub fn event(position: Position, chunk: u16) -> Self {
+        Key::build(Table::Event, &[&position.0.to_be_bytes(), &chunk.to_be_bytes()])
+    }
+
+    /// `d|bucket|hash`
+    pub fn dedupe(bucket: u16, hash: &[u8; 16]) -> Self {
+        Key::build(Table::Dedupe, &[&bucket.to_be_bytes(), hash])
+    }
+
+    /// `i|signature|hash|position`
+    pub fn inbox(inbox: InboxKey, position: Position) -> Self {
+        let parts: [&[u8]; 3] =
+            [&inbox.signature.to_be_bytes(), &inbox.matched.to_be_bytes(), &position.0.to_be_bytes()];
+        Key::build(Table::Inbox, &parts)
+    }
+
+    /// `r|run`
+    pub fn head(run: RunId) -> Self {
+        Key::build(Table::Head, &[&run.bytes()])
+    }
+
+    /// `f|run|frame`
+    pub fn frame(run: RunId, frame: FrameId) -> Self {
+        Key::build(Table::Frame, &[&run.bytes(), &frame.0.to_be_bytes()])
+    }
+
+    /// `j|run|seq`, `seq` being the number of the row's first record
+    pub fn journal(run: RunId, seq: u32) -> Self {
+        Key::build(Table::Journal, &[&run.bytes(), &seq.to_be_bytes()])
+    }
+
+    /// `c|run|n`
+    pub fn chunk(run: RunId, n: u32) -> Self {
+        Key::build(Table::Chunk, &[&run.bytes(), &n.to_be_bytes()])
+    }
+
+    /// `t|due|run|frame`; instants before 1970 sort before those after
+    pub fn timer(due: Due) -> Self {
+        Key::build(Table::Timer, &[&time_bytes(due.at), &due.run.bytes(), &due.frame.0.to_be_bytes()])
+    }
+
+    /// The timer of a [`Key::timer`].
+    pub fn as_timer(&self) -> Option<Due> {
+        let bytes: &[u8; 29] = self.0.as_slice().try_into().ok()?;
+        (bytes[0] == Table::Timer as u8).then(|| Due {
+            at: Time(i64::from_be_bytes(part(bytes, 1)) ^ i64::MIN),
+            run: RunId::from_bytes(part(bytes, 9)),
+            frame: FrameId(u32::from_be_bytes(part(bytes, 25))),
+        })
+    }
+
+    /// `w|signature|hash|run|frame`
+    pub fn wait(inbox: InboxKey, run: RunId, frame: FrameId) -> Self {
+        let parts: [&[u8]; 4] =
+            [&inbox.signature.to_be_bytes(), &inbox.matched.to_be_bytes(), &run.bytes(), &frame.0.to_be_bytes()];
+        Key::build(Table::Wait, &parts)
+    }
+
+    /// The run and the frame of a [`Key::wait`].
+    pub fn as_wait(&self) -> Option<(RunId, FrameId)> {
+        let bytes: &[u8; 33] = self.0.as_slice().try_into().ok()?;
+        (bytes[0] == Table::Wait as u8)
+            .then(|| (RunId::from_bytes(part(bytes, 13)), FrameId(u32::from_be_bytes(part(bytes, 29)))))
+    }
+
+    /// `q|workflow|priority|order|run`
+    pub fn queue(ready: Ready, order: Position, run: RunId) -> Self {
+        let parts: [&[u8]; 4] =
+            [&ready.workflow.to_be_bytes(), &[ready.priority], &order.0.to_be_bytes(), &run.bytes()];
+        Key::build(Table::Queue, &parts)
+    }
+
+    /// What a [`Key::queue`] was built of.
+    pub fn as_queue(&self) -> Option<(Ready, Position, RunId)> {
+        let bytes: &[u8; 28] = self.0.as_slice().try_into().ok()?;
+        (bytes[0] == Table::Queue as u8).then(|| {
+            let ready = Ready { workflow: u16::from_be_bytes(part(bytes, 1)), priority: bytes[3] };
+            (ready, Position(u64::from_be_bytes(part(bytes, 4))), RunId::from_bytes(part(bytes, 12)))
+        })
+    }
+
+    /// `o|bucket|hash`
+    pub fn once(bucket: u16, hash: &[u8; 16]) -> Self {
+        Key::build(Table::Once, &[&bucket.to_be_bytes(), hash])
+    }
+
+    /// `s|workflow|status|ended|run`
+    pub fn ended(workflow: u16, status: u8, ended: Time, run: RunId) -> Self {
+        Key::build(Table::Ended, &[&workflow.to_be_bytes(), &[status], &time_bytes(ended), &run.bytes()])
+    }
+
+    /// `k|cron`
+    pub fn cron(schedule: u32) -> Self {
+        Key::build(Table::Cron, &[&schedule.to_be_bytes()])
+    }
+
+    /// `x|run`
+    pub fn cancel(run: RunId) -> Self {
+        Key::build(Table::Cancel, &[&run.bytes()])
+    }
+
+    /// All keys that begin with this one.
+    pub fn and_below(&self) -> Range<Key> {
+        let mut end = self.0.clone();
+        while let Some(last) = end.pop() {
+            if last < u8::MAX {
+                end.push(last + 1);
+                break;
+            }
+        }
+        self.clone()..Key(end)
+    }
+
+    /// All keys of a table.
+    pub fn all(table: Table) -> Range<Key> {
+        Key(vec![table as u8]).and_below()
+    }
+
+    /// The first key of a table whose next eight bytes are an instant (timers) at or after `at`.
+    pub fn timers_from(at: Time) -> Key {
+        Key::build(Table::Timer, &[&time_bytes(at)])
+    }
+
+    /// The smallest key greater than this one.
+    pub fn next(&self) -> Key {
+        let mut bytes = self.0.clone();
+        bytes.push(0);
+        Key(bytes)
+    }
+}
+
+fn time_bytes(time: Time) -> [u8; 8] {
+    (time.0 ^ i64::MIN).to_be_bytes()
+}
+
+fn part<const N: usize, const M: usize>(bytes: &[u8; M], at: usize) -> [u8; N] {
+    bytes[at..at + N].try_into().expect("within the key")
+}

@@ -1,0 +1,280 @@
+//! The store: atomic, guarded commits and range reads over one ordered set of rows.
+//!
+//! A commit that resolves is durable. Everything the engine keeps is a [`Row`]; what the rows mean is in
+//! [`key`] and in the modules that write them. Implementations run one conformance suite.
+
+pub mod key;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::ids::{EventId, Position, RunId};
+use crate::kind::BoxFuture;
+use wf_dsl::Time;
+
+pub use key::{Key, Table};
+
+/// Where runs, events and timers live.
+pub trait Store: Send + Sync + 'static {
+    /// Makes a commit durable, whole or not at all. Commits that are in flight together share one sync.
+    ///
+    /// # Errors
+    /// [`CommitError::NotCommitted`], [`Fenced`](CommitError::Fenced), [`Stale`](CommitError::Stale) and
+    /// [`TooLarge`](CommitError::TooLarge) leave the store as it was; after
+    /// [`Unknown`](CommitError::Unknown) the caller reads the version back.
+    fn commit(&self, commit: Commit) -> BoxFuture<'static, Result<Receipt, CommitError>>;
+
+    /// Reads `keys` at the point of serialisation, lets `decide` write, and commits what it wrote.
+    ///
+    /// For what many runs share: dedupe, limits, explicit idempotency keys, cron ticks. `decide` must be pure; it may
+    /// be called again after a conflict. A panic in it fails this commit alone.
+    fn decide(&self, keys: Vec<Key>, decide: Decide) -> BoxFuture<'static, Result<(Receipt, Answer), CommitError>>;
+
+    /// Runs that may go on, in the order of the queue, taken for this worker until the lease ends. A run is given
+    /// out once until it is [released](Store::release) or its lease ends.
+    fn claim(
+        &self,
+        worker: u64,
+        most: usize,
+        lease: Duration,
+    ) -> BoxFuture<'static, Result<Vec<(RunId, Fence)>, StoreError>>;
+
+    /// Gives runs back that are no longer worked on.
+    fn release(&self, held: &[(RunId, Fence)]);
+
+    /// Extends leases; gives those that were lost.
+    fn renew(&self, held: &[(RunId, Fence)], lease: Duration) -> BoxFuture<'static, Result<Vec<RunId>, StoreError>>;
+
+    /// The rows at these keys, in the order of the keys.
+    fn get(&self, keys: &[Key]) -> BoxFuture<'static, Result<Vec<Option<Row>>, StoreError>>;
+
+    /// At most `most` rows with keys in `range` (end exclusive), in key order or, `newest_first`, the other way round.
+    fn scan(
+        &self,
+        range: Range<Key>,
+        newest_first: bool,
+        most: usize,
+    ) -> BoxFuture<'static, Result<Vec<Row>, StoreError>>;
+
+    /// Resolves when something in these tables may have changed: a hint. A poll is the guarantee.
+    fn changed(&self, tables: &[Table]) -> BoxFuture<'static, ()>;
+
+    /// Whether the store takes commits.
+    fn health(&self) -> Health;
+}
+
+/// The pure rule of [`Store::decide`].
+pub type Decide = Box<dyn Fn(&Rows) -> (Commit, Answer) + Send + Sync>;
+
+/// What a rule of [`Store::decide`] tells its caller.
+pub type Answer = serde_json::Value;
+
+/// Rows by key; none where there is no row.
+pub type Rows = BTreeMap<Key, Option<Row>>;
+
+/// A row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Its key.
+    pub key: Key,
+    /// Its value: one version byte, then JSON, unless its table says otherwise.
+    pub value: Vec<u8>,
+}
+
+/// What is to be made durable together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Commit {
+    /// Conditions; if one fails nothing is written.
+    pub guards: Vec<Guard>,
+    /// Events in the order in which they get their positions.
+    pub events: Vec<NewEvent>,
+    /// Runs that are born.
+    pub runs: Vec<NewRun>,
+    /// Everything else.
+    pub writes: Vec<Write>,
+}
+
+/// A condition of a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// The run has this version and this worker's epoch.
+    Run {
+        /// The run.
+        run: RunId,
+        /// What is expected.
+        fence: Fence,
+    },
+    /// No event with this inbox key has a position beyond `after`.
+    NoneSince {
+        /// The inbox key.
+        inbox: InboxKey,
+        /// The position up to which the caller looked.
+        after: Position,
+    },
+}
+
+/// A run's version and its owner's epoch. The version is the number of the run's records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fence {
+    /// How many records the run has.
+    pub version: u64,
+    /// Counts owners; always 0 where one process owns the store.
+    pub epoch: u64,
+}
+
+/// What a waiting run looks for in the event log: an (event, match fields) signature and a hash of the values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InboxKey {
+    /// First four bytes of sha256 of the event's name and its sorted match fields; 0 to 15 are reserved.
+    pub signature: u32,
+    /// Hash of the values.
+    pub matched: u64,
+}
+
+/// An event on its way into the log; the committer gives it its position.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewEvent {
+    /// Its id.
+    pub id: EventId,
+    /// The value of its `e` row.
+    pub row: Vec<u8>,
+    /// The inbox rows to write beside it.
+    pub inbox: Vec<InboxKey>,
+}
+
+/// A run that is born. Its head row is `[version byte][position: 8 bytes][JSON]`; the committer fills in the position
+/// of the commit's last event (or the log's present end).
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewRun {
+    /// Its id. A run that exists already fails the commit with [`CommitError::Exists`].
+    pub run: RunId,
+    /// The JSON of its head.
+    pub head: Vec<u8>,
+    /// How many records the head holds: the run's version.
+    pub version: u64,
+    /// Its place in the queue if it is runnable; its order is the position that the head gets.
+    pub ready: Option<Ready>,
+    /// Whether the committing worker takes the run at once, as [`Store::claim`] would give it.
+    pub claimed: bool,
+}
+
+/// Where a runnable run stands in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ready {
+    /// The workflow's number in the store.
+    pub workflow: u16,
+    /// Smaller goes first.
+    pub priority: u8,
+}
+
+/// A write of a commit.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    /// Records at the end of a run's journal: one row, whatever their number.
+    Append {
+        /// The run.
+        run: RunId,
+        /// The number of the first record, from 0.
+        first: u64,
+        /// How many records.
+        count: u32,
+        /// The row's value.
+        records: Vec<u8>,
+    },
+    /// A row; replaces the one with its key.
+    Put(Row),
+    /// Removes a row; no row is no error.
+    Delete(Key),
+    /// Puts a run into the queue, with its order; replaces nothing.
+    Queue {
+        /// The run.
+        run: RunId,
+        /// Where.
+        ready: Ready,
+        /// Its order among those of its workflow and priority: a position of the log.
+        order: Position,
+    },
+}
+
+/// What a durable commit tells its caller.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// The log's end after the commit.
+    pub at: Position,
+    /// The positions of the commit's events.
+    pub events: Vec<Position>,
+}
+
+/// Why a commit did not happen, or may not have.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// Nothing was written.
+    #[error("not committed: {0}")]
+    NotCommitted(StoreError),
+    /// It may have been written or not.
+    #[error("commit in doubt: {0}")]
+    Unknown(StoreError),
+    /// The run has moved on or belongs to another worker; nothing was written.
+    #[error("run {0} has moved on")]
+    Fenced(RunId),
+    /// An event arrived that the caller had not seen; nothing was written.
+    #[error("an event arrived meanwhile")]
+    Stale(InboxKey),
+    /// A run with this id was born before; nothing was written.
+    #[error("run {0} exists")]
+    Exists(RunId),
+    /// More than [`COMMIT_ROWS_MAX`] rows or [`COMMIT_BYTES_MAX`] bytes; nothing was written.
+    #[error("commit too large")]
+    TooLarge,
+}
+
+/// Most rows of one commit.
+pub const COMMIT_ROWS_MAX: usize = 1_000;
+/// Most bytes of one commit, keys and values together; 4 MiB for the rows that hold events.
+pub const COMMIT_BYTES_MAX: usize = 8 << 20;
+/// Larger values are cut into chunks of this size by their writers. The store refuses none below 60 KiB.
+pub const CHUNK_BYTES: usize = 32 << 10;
+
+/// Whether a store takes commits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Yes.
+    Ready,
+    /// No, until it is reopened; reads go on.
+    ReadOnly {
+        /// Why.
+        why: String,
+    },
+}
+
+/// A store that cannot do what was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{why}")]
+pub struct StoreError {
+    /// One lower-case phrase.
+    pub why: String,
+    /// What lies behind it.
+    #[source]
+    pub source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+}
+
+impl StoreError {
+    /// An error without a cause of its own.
+    pub fn new(why: impl Into<String>) -> Self {
+        StoreError { why: why.into(), source: None }
+    }
+}
+
+/// When a run is to be woken, as a timer row holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// When.
+    pub at: Time,
+    /// The run.
+    pub run: RunId,
+    /// Which of its frames.
+    pub frame: crate::ids::FrameId,
+}

@@ -1,0 +1,1 @@
+//! The step kinds that come with wf.
