@@ -144,12 +144,14 @@ pub struct NewEvent {
     pub inbox: Vec<InboxKey>,
 }
 
-/// A run that is born. Its head row is `[version byte][position: 8 bytes][JSON]`; the committer fills in the position
-/// of the commit's last event (or the log's present end).
+/// A run that is born. Its head row is `[format: 1 byte][position: 8 bytes][records: 8 bytes][JSON]`, big-endian; the
+/// committer fills in the position of the event that the run was born of and [`NewRun::version`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewRun {
     /// Its id. A run that exists already fails the commit with [`CommitError::Exists`].
     pub run: RunId,
+    /// The event that it was born of.
+    pub born_of: BornOf,
     /// The JSON of its head.
     pub head: Vec<u8>,
     /// How many records the head holds: the run's version.
@@ -158,6 +160,15 @@ pub struct NewRun {
     pub ready: Option<Ready>,
     /// Whether the committing worker takes the run at once, as [`Store::claim`] would give it.
     pub claimed: bool,
+}
+
+/// The event that a run was born of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BornOf {
+    /// One of the same commit, by its index in [`Commit::events`].
+    Here(usize),
+    /// One that was committed before.
+    Before(Position),
 }
 
 /// Where a runnable run stands in the queue.
