@@ -1,4 +1,4 @@
-//! The wf engine: runs [`Plan`](wf_dsl::Plan)s durably.
+//! The wf engine: runs [`Plan`]s durably.
 //!
 //! A run is a pinned plan and a tree of frames. One pure function decides what happens next; a driver makes its
 //! records durable in a [`Store`] and only then performs the effects, which are [`StepKind`]s.
