@@ -22,7 +22,7 @@ use crate::types::Type;
 pub struct Plan {
     /// SHA-256 of [`Plan::stored`].
     pub hash: PlanHash,
-    /// The closure as canonical JSON: what is stored, and what [`Plan::load`] reads.
+    /// The closure as canonical JSON: what is stored, and what `Plan::load` reads.
     pub stored: Arc<str>,
     /// The workflow.
     pub workflow: Workflow,
