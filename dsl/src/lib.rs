@@ -6,6 +6,7 @@
 mod diagnostic;
 mod node;
 mod source;
+mod suggest;
 
 mod time;
 mod types;
@@ -24,6 +25,7 @@ pub use form::{Form, Part};
 pub use node::{Entry, Node, Tree};
 pub use plan::*;
 pub use source::{FileId, Source, Sources, Span, Spanned};
-pub use time::{Date, Period, Time};
+pub use suggest::{did_you_mean, suggest};
+pub use time::{Date, ParseTimeError, Period, Time};
 pub use types::{Field, Mismatch, Type};
-pub use value::{Object, Value};
+pub use value::{Object, VALUE_DEPTH_MAX, Value};
