@@ -18,12 +18,16 @@ mod form;
 mod catalog;
 mod plan;
 
+mod schedule;
+pub mod sql;
+
 pub use catalog::{Catalog, Effect, ErrorCode, Kind};
 pub use diagnostic::{Code, Diagnostic, Findings, Label, Severity};
 pub use expr::{EvalError, Expr, Scope};
 pub use form::{Form, Part};
 pub use node::{Entry, Node, Tree};
 pub use plan::*;
+pub use schedule::{Schedule, ScheduleError, ScheduleText};
 pub use source::{FileId, Source, Sources, Span, Spanned};
 pub use suggest::{did_you_mean, suggest};
 pub use time::{Date, ParseTimeError, Period, Time};
