@@ -56,6 +56,9 @@ pub struct Kind {
     /// Whether `returns` may declare the output's type.
     #[serde(default)]
     pub open_output: bool,
+    /// Where in the output that type applies, as a JSON pointer: empty for the whole output, `/body` for `http`.
+    #[serde(default)]
+    pub returns_at: String,
     /// Bodies that work, run by the tests and printed by `wf kinds`.
     #[serde(default)]
     pub examples: Vec<Json>,

@@ -7,7 +7,7 @@ use wf_dsl::Time;
 use crate::kind::BoxFuture;
 
 /// Where the engine takes its time from.
-pub trait Clock: Send + Sync + 'static {
+pub trait Clock: std::fmt::Debug + Send + Sync + 'static {
     /// The present.
     fn now(&self) -> Time;
 

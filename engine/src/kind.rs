@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 use wf_dsl::{Kind, MessageTemplate, Time};
 
+use crate::clock::Clock;
 use crate::ids::RunId;
 
 /// A future that a trait object can return.
@@ -46,16 +47,21 @@ pub struct StepContext {
     pub deadline: Option<Time>,
     /// How long from now the attempt may take, if there is a limit.
     pub remaining: Option<Duration>,
-    /// The time that `now()` has in this step.
+    /// The time that `now()` has in this step: the same for all attempts.
     pub now: Time,
+    /// The engine's clock, for what a kind must date itself, such as when a mail was accepted.
+    pub clock: Arc<dyn Clock>,
     /// `returns:` of the step as JSON Schema, if declared; kinds convert their results to it where nothing is lost.
     pub returns: Option<Arc<wf_dsl::Type>>,
     /// The templates that the plan contains.
     pub templates: Arc<BTreeMap<String, MessageTemplate>>,
     /// The connections of the project by name.
     pub connections: Arc<BTreeMap<String, Connection>>,
-    /// The folder for stand-ins of connections that are not configured, such as the outbox.
+    /// The folder for messages of connections that are not configured; none where nothing may stand in.
     pub outbox: Option<Arc<std::path::Path>>,
+    /// The folder, beside the store, for the files of databases that are not configured; none where nothing may stand
+    /// in.
+    pub stand_ins: Option<Arc<std::path::Path>>,
     /// The project's folder, for attachments and the like.
     pub project: Option<Arc<std::path::Path>>,
 }
