@@ -73,8 +73,10 @@ pub struct Connection {
     pub name: String,
     /// `smtp`, `mail_api`, `sms`, `sqlite`, `postgres`, `mysql` or `redis`.
     pub kind: String,
-    /// Its settings; none if the connection is not configured, so that its stand-in serves.
-    pub settings: Option<BTreeMap<String, String>>,
+    /// Its settings, as far as they are known: without configuration those that need no secret are still there.
+    pub settings: BTreeMap<String, String>,
+    /// Whether every secret that its settings name is set. If not, its stand-in serves.
+    pub configured: bool,
     /// SQL files that fill a database's stand-in when it is created.
     pub stand_in: Vec<String>,
     /// Without configuration its steps fail with `<kind>.unavailable` instead of using a stand-in.
@@ -87,7 +89,7 @@ impl std::fmt::Debug for Connection {
         f.debug_struct("Connection")
             .field("name", &self.name)
             .field("kind", &self.kind)
-            .field("configured", &self.settings.is_some())
+            .field("configured", &self.configured)
             .finish_non_exhaustive()
     }
 }
