@@ -1,5 +1,6 @@
 //! What is wrong with a file: a code, places, and what to do about it.
 
+use crate::codes::Code;
 use crate::source::Span;
 
 /// How bad a finding is.
@@ -10,10 +11,6 @@ pub enum Severity {
     /// It can, but probably does not do what was meant.
     Warning,
 }
-
-/// A diagnostic's code, such as `wf::next`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Code(pub &'static str);
 
 /// A place in a file and what to say about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,14 +90,47 @@ impl Findings {
         self.found.push(diagnostic);
     }
 
-    /// Whether any finding is an error.
-    pub fn has_errors(&self) -> bool {
-        self.found.iter().any(|found| found.severity == Severity::Error)
+    /// Adds all findings of another check.
+    pub fn append(&mut self, other: Findings) {
+        self.found.extend(other.found);
     }
 
-    /// The findings in the order of their places.
+    /// Whether nothing was found.
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// Whether any finding is an error.
+    pub fn has_errors(&self) -> bool {
+        self.errors() > 0
+    }
+
+    /// The number of errors.
+    pub fn errors(&self) -> usize {
+        self.found.iter().filter(|found| found.severity == Severity::Error).count()
+    }
+
+    /// Whether an error has its first place in this span.
+    pub fn has_error_in(&self, span: Span) -> bool {
+        self.found.iter().any(|found| {
+            let place = found.primary.span;
+            found.severity == Severity::Error
+                && place.file == span.file
+                && span.start <= place.start
+                && place.end <= span.end
+        })
+    }
+
+    /// The findings as they were made.
+    pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.found.iter()
+    }
+
+    /// The findings in the order of their places. What was found twice at one place (a mistake in a part that an
+    /// alias repeats) is there once.
     pub fn sorted(mut self) -> Vec<Diagnostic> {
         self.found.sort_by_key(|found| (found.primary.span.file, found.primary.span.start, found.code));
+        self.found.dedup();
         self.found
     }
 }

@@ -3,6 +3,7 @@
 //! This crate reads no files, no clock and no network. It learns step kinds as data (a
 //! [`Catalog`]) and hands what it understood to the engine as a [`Plan`].
 
+mod codes;
 mod diagnostic;
 mod node;
 mod source;
@@ -17,16 +18,23 @@ mod form;
 
 mod catalog;
 mod plan;
+mod project;
 
+mod check;
 mod schedule;
 pub mod sql;
 
 pub use catalog::{Catalog, Effect, ErrorCode, Kind};
-pub use diagnostic::{Code, Diagnostic, Findings, Label, Severity};
+pub use codes::{Code, CodeInfo};
+pub use diagnostic::{Diagnostic, Findings, Label, Severity};
 pub use expr::{EvalError, Expr, Scope};
 pub use form::{Form, Part};
 pub use node::{Entry, Node, Tree};
 pub use plan::*;
+pub use project::{
+    ConfigValue, Connection, Counts, Defaults, InputCatalog, InputFile, InputTemplate, Medium, Policy, Project,
+    ProjectInput, Settings, TestFile, Webhook,
+};
 pub use schedule::{Schedule, ScheduleError, ScheduleText};
 pub use source::{FileId, Source, Sources, Span, Spanned};
 pub use suggest::{did_you_mean, suggest};

@@ -9,7 +9,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use serde_json::Value as Json;
 
 use crate::catalog::Kind;
 use crate::form::Form;
@@ -100,8 +99,8 @@ pub struct Workflow {
     pub input: Option<Type>,
     /// `vars:`
     pub vars: IndexMap<String, Variable>,
-    /// `limits:` as written; read by the limits' own module.
-    pub limits: Option<Spanned<Json>>,
+    /// `limits:`
+    pub limits: Option<Spanned<Limits>>,
     /// `cancel_on:`
     pub cancel_on: Vec<EventMatch>,
     /// `timeout:`
@@ -116,6 +115,9 @@ pub struct Workflow {
     pub finally: Option<ListIx>,
     /// Steps by id.
     pub by_id: HashMap<Arc<str>, StepIx>,
+    /// Part of the file could not be read, and the findings say so: a name that seems unknown may be declared
+    /// there. Always false in a plan.
+    pub partial: bool,
 }
 
 /// A list of steps that run one after the other.
@@ -172,7 +174,7 @@ pub enum Trigger {
         /// Five fields, or `@daily` and the like.
         cron: Spanned<String>,
         /// An IANA time zone; the project's by default.
-        timezone: String,
+        timezone: Spanned<String>,
         /// What to do while an earlier run is open.
         overlap: Overlap,
         /// What to do with ticks that were missed.
@@ -215,6 +217,115 @@ pub struct Variable {
     pub value: Form,
 }
 
+/// `limits:`, what may run or start at once.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    /// `concurrency`: one or two rules, all of which must have room.
+    pub concurrency: Vec<Concurrency>,
+    /// `unique`
+    pub unique: Option<Unique>,
+    /// `throttle`
+    pub throttle: Option<Throttle>,
+    /// `rate_limit`
+    pub rate_limit: Option<RateLimit>,
+    /// `debounce`
+    pub debounce: Option<Debounce>,
+    /// `batch`
+    pub batch: Option<Batch>,
+    /// `priority`: higher first.
+    pub priority: Option<Form>,
+    /// `idempotency`
+    pub idempotency: Option<IdempotencyLimit>,
+    /// `start_within`: how long a run may queue.
+    pub start_within: Option<Form>,
+}
+
+/// How many runs may execute at once; parked ones do not count.
+#[derive(Clone, Debug)]
+pub struct Concurrency {
+    /// The number.
+    pub limit: u32,
+    /// Counted for each value of this by itself.
+    pub key: Option<Form>,
+    /// `scope: project` counts the runs of all workflows.
+    pub project: bool,
+}
+
+/// At most one open run per key.
+#[derive(Clone, Debug)]
+pub struct Unique {
+    /// The key.
+    pub key: Form,
+    /// What happens to a second one.
+    pub on_conflict: OnConflict,
+}
+
+/// What happens to a start while another run of its key is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnConflict {
+    /// It does not happen.
+    Skip,
+    /// The open run is cancelled for it.
+    Replace,
+    /// It waits for the open run's end.
+    Queue,
+}
+
+/// Starts are spaced `per / limit` apart; the others wait.
+#[derive(Clone, Debug)]
+pub struct Throttle {
+    /// Starts in each period.
+    pub limit: u32,
+    /// The period.
+    pub per: Period,
+    /// How many may start at once.
+    pub burst: u32,
+    /// Counted for each value of this by itself.
+    pub key: Option<Form>,
+}
+
+/// At most so many starts in any window; the others are dropped.
+#[derive(Clone, Debug)]
+pub struct RateLimit {
+    /// Starts in each window.
+    pub limit: u32,
+    /// The window.
+    pub per: Period,
+    /// Counted for each value of this by itself.
+    pub key: Option<Form>,
+}
+
+/// Start after silence, with the last event to arrive.
+#[derive(Clone, Debug)]
+pub struct Debounce {
+    /// How long the silence must be.
+    pub quiet: Period,
+    /// Start after this at the latest.
+    pub max_wait: Option<Period>,
+    /// Collected for each value of this by itself.
+    pub key: Option<Form>,
+}
+
+/// Start once for several events.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Start with this many.
+    pub max: u32,
+    /// Start after this at the latest.
+    pub within: Period,
+    /// Collected for each value of this by itself.
+    pub key: Option<Form>,
+}
+
+/// At most one run started per key in a window.
+#[derive(Clone, Debug)]
+pub struct IdempotencyLimit {
+    /// The key.
+    pub key: Form,
+    /// The window; a day by default.
+    pub within: Period,
+}
+
 /// An event that is waited for.
 #[derive(Clone, Debug)]
 pub struct EventMatch {
@@ -245,6 +356,8 @@ pub struct Step {
     pub returns: Option<Type>,
     /// The retry policies in force, defaults applied; the first that matches an error counts.
     pub retry: Vec<Retry>,
+    /// Where `retry:` stands, if the step has one of its own.
+    pub retry_span: Option<Span>,
     /// The timeout in force, defaults applied: of an attempt, or in all for a block.
     pub timeout: Option<Form>,
     /// `idempotency_key:`
@@ -270,7 +383,8 @@ pub struct Step {
 /// What a step does.
 #[derive(Clone, Debug)]
 pub enum Body {
-    /// An effect of a registered kind: everything that is not the core's own.
+    /// An effect of a registered kind: everything that is not the core's own. A step of the core whose body could
+    /// not be read is one too, with findings that say so; no plan has such a step.
     Effect(Form),
     /// `send_event`
     SendEvent {

@@ -1,0 +1,231 @@
+//! A project: all files that belong together, read and checked.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use indexmap::IndexMap;
+
+use crate::catalog::Catalog;
+use crate::check;
+use crate::diagnostic::Findings;
+use crate::form::Form;
+use crate::node::Node;
+use crate::plan::{EventType, Retry, Workflow};
+use crate::source::{FileId, Sources, Span, Spanned};
+use crate::types::Type;
+use crate::value::Value;
+
+/// What the caller found on disk, or made up.
+#[derive(Clone, Debug, Default)]
+pub struct ProjectInput {
+    /// YAML files: workflows, event types, tests, and at most one project file.
+    pub files: Vec<InputFile>,
+    /// Message templates.
+    pub templates: Vec<InputTemplate>,
+    /// The catalog files that `kinds:` names, by the path written there.
+    pub catalogs: Vec<InputCatalog>,
+}
+
+/// One YAML file.
+#[derive(Clone, Debug)]
+pub struct InputFile {
+    /// The path to show.
+    pub path: String,
+    /// What it holds.
+    pub bytes: Vec<u8>,
+    /// The user named this file, so it must be one of ours; otherwise it was met on a walk.
+    pub named: bool,
+}
+
+/// One message template.
+#[derive(Clone, Debug)]
+pub struct InputTemplate {
+    /// The path to show.
+    pub path: String,
+    /// Its path under `templates/`, without the extension: what `template:` names.
+    pub name: String,
+    /// What it is for, by its extension.
+    pub medium: Medium,
+    /// What it holds.
+    pub bytes: Vec<u8>,
+}
+
+/// What a template makes, by its extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Medium {
+    /// `.txt`: the plain text of a mail, or a text for any other use.
+    Text,
+    /// `.html`: the HTML of a mail.
+    Html,
+    /// `.sms`: a short message.
+    Sms,
+}
+
+/// One catalog file of the host.
+#[derive(Clone, Debug)]
+pub struct InputCatalog {
+    /// The path as `kinds:` writes it.
+    pub path: String,
+    /// What it holds, or why it could not be read.
+    pub bytes: Result<Vec<u8>, String>,
+}
+
+/// A project, read and checked.
+#[derive(Debug, Default)]
+pub struct Project {
+    /// All files, templates included.
+    pub sources: Sources,
+    /// What `wf.yaml` says.
+    pub settings: Settings,
+    /// All event types by name.
+    pub events: BTreeMap<String, EventType>,
+    /// All workflows in the order of their files. Of two with one name, the first counts.
+    pub workflows: Vec<Workflow>,
+    /// All files of workflow tests.
+    pub tests: Vec<TestFile>,
+    /// All templates by name.
+    pub templates: BTreeMap<String, BTreeMap<Medium, FileId>>,
+    /// The kinds of the host and of the catalogs that `kinds:` names.
+    pub catalog: Catalog,
+    /// How many files of each sort there were.
+    pub counts: Counts,
+    /// All that is wrong.
+    pub findings: Findings,
+}
+
+impl Project {
+    /// Reads and checks everything.
+    pub fn read(_input: ProjectInput, catalog: &Catalog) -> Project {
+        let mut project = Project { catalog: catalog.clone(), ..Project::default() };
+        let mut found = Findings::default();
+        check::run(&project, &mut found);
+        project.findings.append(found);
+        project
+    }
+
+    /// The workflow with this name.
+    pub fn workflow(&self, name: &str) -> Option<&Workflow> {
+        self.workflows.iter().find(|workflow| workflow.name.value == name)
+    }
+}
+
+/// How many files of each sort were read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Workflow files.
+    pub workflows: usize,
+    /// Files of event types.
+    pub events: usize,
+    /// Files of tests.
+    pub tests: usize,
+    /// YAML files that are none of ours.
+    pub left_alone: usize,
+}
+
+/// What `wf.yaml` says, with its defaults.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `project:`
+    pub name: Option<Spanned<String>>,
+    /// `timezone:`, an IANA name; UTC by default.
+    pub timezone: Spanned<String>,
+    /// `connections:`
+    pub connections: IndexMap<String, Connection>,
+    /// `retries:`, the named policies.
+    pub retries: IndexMap<String, Policy>,
+    /// `defaults:`
+    pub defaults: Defaults,
+    /// Kinds that `kinds:` names without describing them: accepted, their bodies unchecked.
+    pub bare_kinds: BTreeSet<String>,
+    /// `config:`, the values that are filled from the environment.
+    pub config: IndexMap<String, ConfigValue>,
+    /// `webhooks:`, by source.
+    pub webhooks: IndexMap<String, Webhook>,
+    /// `http.allow:`, hosts and networks that `http` may reach although they are private.
+    pub http_allow: Vec<Spanned<String>>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            name: None,
+            timezone: Spanned::new("UTC".to_owned(), Span::NOWHERE),
+            connections: IndexMap::new(),
+            retries: IndexMap::new(),
+            defaults: Defaults::default(),
+            bare_kinds: BTreeSet::new(),
+            config: IndexMap::new(),
+            webhooks: IndexMap::new(),
+            http_allow: Vec::new(),
+        }
+    }
+}
+
+/// A connection of `wf.yaml`.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// `kind:`, such as `smtp` or `postgres`.
+    pub kind: Spanned<String>,
+    /// `optional: true`: without it, steps fail with `<kind>.unavailable`.
+    pub optional: bool,
+    /// `stand_in:`, SQL files that fill the stand-in of a database.
+    pub stand_in: Vec<Spanned<String>>,
+    /// All other fields, such as `url` and `from`.
+    pub fields: Vec<(Spanned<String>, Form)>,
+}
+
+/// A named retry policy.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// What it says.
+    pub retry: Retry,
+}
+
+/// `defaults:` of a project or a workflow; for effects only.
+#[derive(Clone, Debug, Default)]
+pub struct Defaults {
+    /// `retry:`; none if it is not written, empty for `retry: none`.
+    pub retry: Option<Vec<Retry>>,
+    /// `timeout:`
+    pub timeout: Option<Form>,
+}
+
+/// A value of `config:`.
+#[derive(Clone, Debug)]
+pub struct ConfigValue {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Its type.
+    pub ty: Type,
+    /// What it is when the environment does not say.
+    pub default: Option<Value>,
+}
+
+/// A source of webhooks.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// Its name, the last part of the URL.
+    pub source: Spanned<String>,
+    /// `verify:`, whose signature it carries.
+    pub verify: Spanned<String>,
+    /// `secret:`
+    pub secret: Option<Form>,
+    /// `event:`, the event that it becomes.
+    pub event: Form,
+    /// `data:`, the event's data; the body by default.
+    pub data: Option<Form>,
+    /// `public_url:`, for signatures over the URL.
+    pub public_url: Option<Form>,
+}
+
+/// A file of workflow tests. Only its shape has been checked.
+#[derive(Clone, Debug)]
+pub struct TestFile {
+    /// `test:`, the workflow under test.
+    pub workflow: Spanned<String>,
+    /// The whole file.
+    pub tree: Node,
+}
