@@ -200,7 +200,7 @@ impl Naive {
             let mut local = before + 1.minutes();
             while local < now {
                 skipped.push(local);
-                local = local + 1.minutes();
+                local += 1.minutes();
             }
             let gap = skipped.iter().any(|local| self.matches(*local)) && (!wild || !any_hour);
             gap || (self.matches(now) && (wild || first_pass))
