@@ -1,0 +1,110 @@
+//! The documentation keeps its word: links lead somewhere, and every example is a file that checks.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All Markdown files of the tree, without hidden folders and build output.
+fn pages() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                if !name.starts_with('.') && name != "target" {
+                    folders.push(path);
+                }
+            } else if name.ends_with(".md") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    assert!(found.iter().any(|path| path.ends_with("spec/language.md")));
+    found
+}
+
+/// A fenced block of a page.
+struct Block {
+    page: String,
+    line: usize,
+    language: String,
+    text: String,
+}
+
+impl Block {
+    fn place(&self) -> String {
+        format!("{}:{}", self.page, self.line)
+    }
+
+    /// The path in a first line such as `# workflows/send-message.yaml`, and the text after that line.
+    fn file(&self) -> Option<(&str, &str)> {
+        let (first, rest) = self.text.split_once('\n')?;
+        let path = first.strip_prefix("# ")?;
+        (path.ends_with(".yaml") && !path.contains(' ')).then_some((path, rest))
+    }
+}
+
+/// All fenced blocks of all pages.
+fn blocks() -> Vec<Block> {
+    let mut found = Vec::new();
+    for path in pages() {
+        let page = path.strip_prefix(root()).unwrap().display().to_string();
+        let mut open: Option<Block> = None;
+        for (number, line) in fs::read_to_string(&path).unwrap().lines().enumerate() {
+            match (&mut open, line.strip_prefix("```")) {
+                (None, Some(language)) => {
+                    open = Some(Block {
+                        page: page.clone(),
+                        line: number + 1,
+                        language: language.to_owned(),
+                        text: String::new(),
+                    });
+                }
+                (Some(_), Some(_)) => found.extend(open.take()),
+                (Some(block), None) => {
+                    block.text.push_str(line);
+                    block.text.push('\n');
+                }
+                (None, None) => {}
+            }
+        }
+        assert!(open.is_none(), "{page} ends inside a block");
+    }
+    found
+}
+
+#[test]
+fn every_relative_link_leads_to_a_file() {
+    let mut links = 0;
+    for path in pages() {
+        let text = fs::read_to_string(&path).unwrap();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = target.split('#').next().unwrap();
+            if file.is_empty() || target.contains("://") {
+                continue;
+            }
+            assert!(path.parent().unwrap().join(file).exists(), "{} links to {target}", path.display());
+            links += 1;
+        }
+    }
+    assert!(links > 5, "only {links} links found");
+}
+
+#[test]
+fn the_examples_of_the_language_are_the_files_of_the_example_project() {
+    let project = root().join("tests/examples/language");
+    let mut shown = 0;
+    for block in blocks().iter().filter(|block| block.page == "spec/language.md" && block.language == "yaml") {
+        let (path, text) = block.file().unwrap_or_else(|| panic!("{}: no path in the first line", block.place()));
+        let file = fs::read_to_string(project.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+        assert_eq!(text, file, "{} differs from tests/examples/language/{path}", block.place());
+        shown += 1;
+    }
+    assert!(shown >= 25, "only {shown} examples found");
+}
