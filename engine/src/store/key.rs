@@ -49,6 +49,30 @@ pub enum Table {
     Cancel = b'x',
 }
 
+impl Table {
+    /// All tables, in the order of their keys.
+    pub const ALL: [Table; 18] = [
+        Table::Chunk,
+        Table::Dedupe,
+        Table::Event,
+        Table::Frame,
+        Table::Inbox,
+        Table::Journal,
+        Table::Cron,
+        Table::Limit,
+        Table::Meta,
+        Table::Name,
+        Table::Once,
+        Table::Plan,
+        Table::Queue,
+        Table::Head,
+        Table::Ended,
+        Table::Timer,
+        Table::Wait,
+        Table::Cancel,
+    ];
+}
+
 /// A row's key.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(Vec<u8>);
@@ -70,6 +94,12 @@ impl Key {
     /// The bytes, table letter first.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// The table that the key belongs to.
+    pub fn table(&self) -> Option<Table> {
+        let letter = *self.0.first()?;
+        Table::ALL.into_iter().find(|table| *table as u8 == letter)
     }
 
     fn build(table: Table, parts: &[&[u8]]) -> Self {
@@ -99,6 +129,13 @@ impl Key {
         Key::build(Table::Event, &[&position.0.to_be_bytes(), &chunk.to_be_bytes()])
     }
 
+    /// The position and the chunk of a [`Key::event`].
+    pub fn as_event(&self) -> Option<(Position, u16)> {
+        let bytes: &[u8; 11] = self.0.as_slice().try_into().ok()?;
+        (bytes[0] == Table::Event as u8)
+            .then(|| (Position(u64::from_be_bytes(part(bytes, 1))), u16::from_be_bytes(part(bytes, 9))))
+    }
+
     /// `d|bucket|hash`
     pub fn dedupe(bucket: u16, hash: &[u8; 16]) -> Self {
         Key::build(Table::Dedupe, &[&bucket.to_be_bytes(), hash])
@@ -116,6 +153,12 @@ impl Key {
         Key::build(Table::Head, &[&run.bytes()])
     }
 
+    /// The run of a [`Key::head`].
+    pub fn as_head(&self) -> Option<RunId> {
+        let bytes: &[u8; 17] = self.0.as_slice().try_into().ok()?;
+        (bytes[0] == Table::Head as u8).then(|| RunId::from_bytes(part(bytes, 1)))
+    }
+
     /// `f|run|frame`
     pub fn frame(run: RunId, frame: FrameId) -> Self {
         Key::build(Table::Frame, &[&run.bytes(), &frame.0.to_be_bytes()])
@@ -124,6 +167,18 @@ impl Key {
     /// `j|run|seq`, `seq` being the number of the row's first record
     pub fn journal(run: RunId, seq: u32) -> Self {
         Key::build(Table::Journal, &[&run.bytes(), &seq.to_be_bytes()])
+    }
+
+    /// The run of a [`Key::journal`] and the number of the row's first record.
+    pub fn as_journal(&self) -> Option<(RunId, u32)> {
+        let bytes: &[u8; 21] = self.0.as_slice().try_into().ok()?;
+        (bytes[0] == Table::Journal as u8)
+            .then(|| (RunId::from_bytes(part(bytes, 1)), u32::from_be_bytes(part(bytes, 17))))
+    }
+
+    /// All rows of a run's journal.
+    pub fn journal_of(run: RunId) -> Range<Key> {
+        Key::build(Table::Journal, &[&run.bytes()]).and_below()
     }
 
     /// `c|run|n`
@@ -165,6 +220,11 @@ impl Key {
         let parts: [&[u8]; 4] =
             [&ready.workflow.to_be_bytes(), &[ready.priority], &order.0.to_be_bytes(), &run.bytes()];
         Key::build(Table::Queue, &parts)
+    }
+
+    /// All rows of a workflow's queue.
+    pub fn queue_of(workflow: u16) -> Range<Key> {
+        Key::build(Table::Queue, &[&workflow.to_be_bytes()]).and_below()
     }
 
     /// What a [`Key::queue`] was built of.

@@ -3,7 +3,12 @@
 //! A commit that resolves is durable. Everything the engine keeps is a [`Row`]; what the rows mean is in
 //! [`key`] and in the modules that write them. Implementations run one conformance suite.
 
+mod changes;
+mod group;
 pub mod key;
+mod layout;
+mod memory;
+mod queue;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -15,10 +20,15 @@ use crate::kind::BoxFuture;
 use wf_dsl::Time;
 
 pub use key::{Key, Table};
+pub use layout::{Head, ROW_VERSION, Turn, events, join, split};
+pub use memory::MemoryStore;
 
 /// Where runs, events and timers live.
 pub trait Store: Send + Sync + 'static {
     /// Makes a commit durable, whole or not at all. Commits that are in flight together share one sync.
+    ///
+    /// The commit is under way when this returns, in the order of the calls, whether the future is polled or not:
+    /// several calls and one wait cost one sync. A future that is dropped takes back nothing.
     ///
     /// # Errors
     /// [`CommitError::NotCommitted`], [`Fenced`](CommitError::Fenced), [`Stale`](CommitError::Stale) and
@@ -28,12 +38,14 @@ pub trait Store: Send + Sync + 'static {
 
     /// Reads `keys` at the point of serialisation, lets `decide` write, and commits what it wrote.
     ///
-    /// For what many runs share: dedupe, limits, explicit idempotency keys, cron ticks. `decide` must be pure; it may
+    /// Under way at once, like [`Store::commit`]. For what many runs share: dedupe, limits, explicit idempotency keys, cron ticks. `decide` must be pure; it may
     /// be called again after a conflict. A panic in it fails this commit alone.
     fn decide(&self, keys: Vec<Key>, decide: Decide) -> BoxFuture<'static, Result<(Receipt, Answer), CommitError>>;
 
-    /// Runs that may go on, in the order of the queue, taken for this worker until the lease ends. A run is given
-    /// out once until it is [released](Store::release) or its lease ends.
+    /// Runs that may go on, taken for this worker until the lease ends: one workflow after the other, in each by
+    /// priority and order. A run is given out once until it is [released](Store::release) or its lease ends; where
+    /// one process owns the store, a claim lasts as long as the process. Like a wake-up, a claim is a hint: the run
+    /// may have ended or parked meanwhile, and its version is 0 if it has no head.
     fn claim(
         &self,
         worker: u64,
@@ -41,13 +53,14 @@ pub trait Store: Send + Sync + 'static {
         lease: Duration,
     ) -> BoxFuture<'static, Result<Vec<(RunId, Fence)>, StoreError>>;
 
-    /// Gives runs back that are no longer worked on.
+    /// Gives runs back that are no longer worked on. Those that are in the queue by then can be claimed again.
     fn release(&self, held: &[(RunId, Fence)]);
 
     /// Extends leases; gives those that were lost.
     fn renew(&self, held: &[(RunId, Fence)], lease: Duration) -> BoxFuture<'static, Result<Vec<RunId>, StoreError>>;
 
-    /// The rows at these keys, in the order of the keys.
+    /// The rows at these keys, in the order of the keys. This and [`Store::scan`] may see rows that are not yet
+    /// durable: tell the outside only what a receipt covers.
     fn get(&self, keys: &[Key]) -> BoxFuture<'static, Result<Vec<Option<Row>>, StoreError>>;
 
     /// At most `most` rows with keys in `range` (end exclusive), in key order or, `newest_first`, the other way round.
@@ -59,6 +72,9 @@ pub trait Store: Send + Sync + 'static {
     ) -> BoxFuture<'static, Result<Vec<Row>, StoreError>>;
 
     /// Resolves when something in these tables may have changed: a hint. A poll is the guarantee.
+    ///
+    /// It listens from this call on, not from the first poll: call it, look at the rows, then wait. A released run
+    /// that is still in the queue counts as a change of [`Table::Queue`].
     fn changed(&self, tables: &[Table]) -> BoxFuture<'static, ()>;
 
     /// Whether the store takes commits.
@@ -79,7 +95,8 @@ pub type Rows = BTreeMap<Key, Option<Row>>;
 pub struct Row {
     /// Its key.
     pub key: Key,
-    /// Its value: one version byte, then JSON, unless its table says otherwise.
+    /// Its value: [one version byte](ROW_VERSION), then JSON. Heads and journal rows have more in front ([`Head`],
+    /// [`Turn`]); events are cut into chunks ([`events`]); rows of the inbox and of the queue are empty.
     pub value: Vec<u8>,
 }
 
@@ -183,7 +200,8 @@ pub struct Ready {
 /// A write of a commit.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Write {
-    /// Records at the end of a run's journal: one row, whatever their number.
+    /// Records at the end of a run's journal: one row, whatever their number. Raises the run's version by `count`; if
+    /// `first` is not the version, the commit fails with [`CommitError::Fenced`].
     Append {
         /// The run.
         run: RunId,
@@ -191,12 +209,12 @@ pub enum Write {
         first: u64,
         /// How many records.
         count: u32,
-        /// The row's value.
+        /// The records as JSON; [`Turn`] takes the row apart.
         records: Vec<u8>,
     },
     /// A row; replaces the one with its key.
     Put(Row),
-    /// Removes a row; no row is no error.
+    /// Removes a row; no row is no error. A run's journal goes with its head, or when a head counts its records.
     Delete(Key),
     /// Puts a run into the queue, with its order; replaces nothing.
     Queue {
@@ -237,16 +255,19 @@ pub enum CommitError {
     /// A run with this id was born before; nothing was written.
     #[error("run {0} exists")]
     Exists(RunId),
-    /// More than [`COMMIT_ROWS_MAX`] rows or [`COMMIT_BYTES_MAX`] bytes; nothing was written.
+    /// More than [`COMMIT_ROWS_MAX`] rows, [`COMMIT_BYTES_MAX`] bytes, or a row over [`ROW_BYTES_MAX`]; nothing was
+    /// written.
     #[error("commit too large")]
     TooLarge,
 }
 
-/// Most rows of one commit.
+/// Most rows of one commit, not counting rows of events, inbox and dedupe.
 pub const COMMIT_ROWS_MAX: usize = 1_000;
-/// Most bytes of one commit, keys and values together; 4 MiB for the rows that hold events.
+/// Most bytes of one commit, keys (32 bytes each) and values together.
 pub const COMMIT_BYTES_MAX: usize = 8 << 20;
-/// Larger values are cut into chunks of this size by their writers. The store refuses none below 60 KiB.
+/// Most bytes of one row's value. sled keeps larger ones in files of their own that no sync covers.
+pub const ROW_BYTES_MAX: usize = 60 << 10;
+/// Larger values are [cut into chunks](split) of this size: events by the store, all others by their writers.
 pub const CHUNK_BYTES: usize = 32 << 10;
 
 /// Whether a store takes commits.
