@@ -1,7 +1,10 @@
 //! The documentation keeps its word: links lead somewhere, and every example is a file that checks.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use wf_dsl::{Code, Severity};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -107,4 +110,24 @@ fn the_examples_of_the_language_are_the_files_of_the_example_project() {
         shown += 1;
     }
     assert!(shown >= 25, "only {shown} examples found");
+}
+
+#[test]
+fn the_language_lists_every_code() {
+    let text = fs::read_to_string(root().join("spec/language.md")).unwrap();
+    let (_, rules) = text.split_once("\n### Errors\n").unwrap();
+    let (errors, warnings) = rules.split_once("\n### Warnings\n").unwrap();
+    let listed = |section: &str| -> BTreeSet<String> {
+        section
+            .lines()
+            .take_while(|line| !line.starts_with("## "))
+            .filter_map(|line| Some(line.strip_prefix("| `wf::")?.split_once('`')?.0.to_owned()))
+            .collect()
+    };
+    let known = |severity| -> BTreeSet<String> {
+        let codes = Code::all().iter().filter(|info| info.severity == severity);
+        codes.map(|info| info.code.name().to_owned()).collect()
+    };
+    assert_eq!(listed(errors), known(Severity::Error));
+    assert_eq!(listed(warnings), known(Severity::Warning));
 }
