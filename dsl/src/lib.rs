@@ -23,6 +23,7 @@ mod project;
 mod check;
 mod schedule;
 pub mod sql;
+pub mod template;
 
 pub use catalog::{Catalog, Effect, ErrorCode, Kind};
 pub use codes::{Code, CodeInfo};
