@@ -12,4 +12,6 @@ pub use clock::{Clock, SystemClock};
 pub use ids::{EventId, FrameId, ParseIdError, Position, RunId};
 pub use kind::{BoxFuture, Connection, Output, StepContext, StepError, StepKind};
 pub use store::{MemoryStore, Store};
-pub use wf_dsl::{Catalog, Effect, ErrorCode, Kind, MessageTemplate, Mismatch, Period, Plan, Time, Type, Value, sql};
+pub use wf_dsl::{
+    Catalog, Effect, ErrorCode, Kind, MessageTemplate, Mismatch, Period, Plan, Time, Type, Value, sql, template,
+};

@@ -1,0 +1,109 @@
+//! What message providers with an HTTP API have in common.
+
+use std::sync::OnceLock;
+
+use reqwest::{Client, RequestBuilder, Url};
+use serde_json::{Value as Json, json};
+use wf_engine::{Connection, StepContext, StepError};
+
+use crate::connection::Family;
+use crate::peer::{self, Answer, Failure};
+
+/// How much of a peer's own words an error repeats.
+const REPLY_CHARS_MAX: usize = 300;
+
+/// A client for one family of providers. It may go wherever the connection's URL says: that is the host's decision.
+pub(crate) struct Provider {
+    family: &'static Family,
+    client: OnceLock<Result<Client, String>>,
+}
+
+impl Provider {
+    pub(crate) const fn new(family: &'static Family) -> Self {
+        Provider { family, client: OnceLock::new() }
+    }
+
+    /// A POST to a path below the connection's `url`.
+    pub(crate) fn post(&self, connection: &Connection, path: &[&str]) -> Result<RequestBuilder, StepError> {
+        let wrong = || self.family.error("config", format!("the `url` of connection `{}` is no URL", connection.name));
+        let mut url = Url::parse(self.family.setting(connection, "url")?).map_err(|_| wrong())?;
+        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
+            return Err(wrong());
+        }
+        url.path_segments_mut().map_err(|()| wrong())?.pop_if_empty().extend(path);
+        let client = self.client.get_or_init(|| peer::client().build().map_err(|error| error.to_string()));
+        match client {
+            Ok(client) => Ok(client.post(url)),
+            Err(error) => Err(self.family.error("unavailable", format!("no HTTP client: {error}"))),
+        }
+    }
+
+    /// The answer, if it is a success.
+    ///
+    /// # Errors
+    /// `.unavailable` if a later attempt may succeed, otherwise `.auth` or `.rejected`.
+    pub(crate) async fn send(
+        &self,
+        cx: &StepContext,
+        connection: &Connection,
+        request: RequestBuilder,
+        secrets: &[String],
+    ) -> Result<Answer, StepError> {
+        let name = &connection.name;
+        match peer::exchange(cx, request).await {
+            Ok(answer) if (200..300).contains(&answer.status) => Ok(answer),
+            Ok(answer) => Err(self.refusal(cx, name, &answer, secrets)),
+            // A success that is too long to read is still a success; a second attempt would send a second message.
+            Err(Failure::TooLarge) => Ok(Answer { status: 200, headers: Default::default(), body: Vec::new() }),
+            Err(failure) => Err(self.family.error("unavailable", failure.describe(name))),
+        }
+    }
+
+    fn refusal(&self, cx: &StepContext, name: &str, answer: &Answer, secrets: &[String]) -> StepError {
+        let reply = answer.json();
+        let error_code = |key: &str| reply.get(key).filter(|code| code.is_string() || code.is_number()).cloned();
+        let error_code = error_code("name").or_else(|| error_code("code")).unwrap_or_default();
+        let status = answer.status;
+        let code = match error_code.as_str().unwrap_or_default() {
+            _ if answer.is_temporary() => "unavailable",
+            "concurrent_idempotent_requests" => "unavailable",
+            "invalid_api_key" | "missing_api_key" | "restricted_api_key" => "auth",
+            _ if status == 401 => "auth",
+            _ => "rejected",
+        };
+        let words = reply.get("message").and_then(Json::as_str).map(|words| quotable(words, secrets));
+        let words = words.filter(|words| !words.is_empty()).map(|words| format!(": {words}")).unwrap_or_default();
+        let error_code = if contains_any(&error_code.to_string(), secrets) { Json::Null } else { error_code };
+        StepError {
+            retry_after: answer.retry_after(cx.clock.now()),
+            data: json!({"status": status, "code": error_code}),
+            ..self.family.error(code, format!("connection `{name}` answered with {status}{words}"))
+        }
+    }
+}
+
+/// A peer's words, fit for a message: one line, not too long, and nothing if they hold a secret.
+pub(crate) fn quotable(words: &str, secrets: &[String]) -> String {
+    if contains_any(words, secrets) {
+        return String::new();
+    }
+    let line: Vec<_> = words.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
+    line.join(" ").chars().take(REPLY_CHARS_MAX).collect()
+}
+
+fn contains_any(words: &str, secrets: &[String]) -> bool {
+    secrets.iter().any(|secret| !secret.is_empty() && words.contains(secret.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peers_words_are_one_line_without_secrets() {
+        let secrets = ["s3cret".to_owned(), String::new()];
+        assert_eq!(quotable("no\r\n  such\x1b[1m user\0", &secrets), "no such [1m user");
+        assert_eq!(quotable("password s3cret is wrong", &secrets), "");
+        assert_eq!(quotable(&"é".repeat(REPLY_CHARS_MAX + 1), &secrets).chars().count(), REPLY_CHARS_MAX);
+    }
+}
