@@ -4,6 +4,8 @@ mod equality;
 mod json;
 mod stored;
 
+pub(crate) use equality::whole;
+
 use std::sync::Arc;
 
 use indexmap::IndexMap;
