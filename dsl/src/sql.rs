@@ -1,4 +1,4 @@
-//! Named parameters in SQL text: where `:name` stands, and how a driver wants it written.
+//! Named parameters in SQL text: where `:name` stands, and how a driver wants it written; and what statements it holds.
 //!
 //! The scanner knows no dialect. It knows what may hide a colon: strings (`'it''s'`, PostgreSQL's `E'it\'s'`),
 //! quoted names (`"…"`, `` `…` ``), comments (`--` to the end of the line, `/* … */`), dollar quotes
@@ -35,29 +35,53 @@ pub enum Style {
 /// assert_eq!(found[0].name, "yes");
 /// ```
 pub fn placeholders(sql: &str) -> Vec<Placeholder<'_>> {
-    let bytes = sql.as_bytes();
     let mut found = Vec::new();
     let mut at = 0;
-    while at < bytes.len() {
+    while at < sql.len() {
         let rest = &sql[at..];
-        at += match bytes[at] {
-            b'\'' => quoted(rest, b'\'', is_escape_string(&bytes[..at])),
-            quote @ (b'"' | b'`') => quoted(rest, quote, false),
-            b'-' if rest.starts_with("--") => rest.find('\n').unwrap_or(rest.len()),
-            b'/' if rest.starts_with("/*") => closed_by(rest, 2, "*/"),
-            b'$' if !ends_in_name(&bytes[..at]) => dollar_quoted(rest),
-            b':' if rest.starts_with("::") => 2,
-            b':' => {
+        at += match hidden(sql, at) {
+            Some(length) => length,
+            None if rest.starts_with("::") => 2,
+            None if rest.starts_with(':') => {
                 let name = leading_name(&rest[1..]);
                 if !name.is_empty() {
                     found.push(Placeholder { name, range: at..at + 1 + name.len() });
                 }
                 1 + name.len()
             }
-            _ => rest.chars().next().map_or(1, char::len_utf8),
+            None => rest.chars().next().map_or(1, char::len_utf8),
         };
     }
     found
+}
+
+/// The first word of each statement of an SQL text, in upper case. Statements are divided by semicolons; what holds no
+/// word is none.
+///
+/// The body of a trigger is taken for statements of its own.
+///
+/// ```
+/// use wf_dsl::sql::first_words;
+/// assert_eq!(first_words("insert into t values (';'); -- done\n commit;"), ["INSERT", "COMMIT"]);
+/// ```
+pub fn first_words(sql: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let (mut at, mut begins) = (0, true);
+    while at < sql.len() {
+        let rest = &sql[at..];
+        if let Some(length) = hidden(sql, at) {
+            at += length;
+            continue;
+        }
+        let word = leading_name(rest);
+        if begins && !word.is_empty() {
+            words.push(word.to_ascii_uppercase());
+            begins = false;
+        }
+        begins |= rest.starts_with(';');
+        at += rest.chars().next().map_or(1, char::len_utf8).max(word.len());
+    }
+    words
 }
 
 /// The text as a driver wants it, and the names to bind, in order.
@@ -88,6 +112,20 @@ pub fn rewrite(sql: &str, style: Style) -> (String, Vec<String>) {
     }
     text.push_str(&sql[written..]);
     (text, names)
+}
+
+/// The length of what begins at `at` if it can hide a colon or a semicolon: a string, a quoted name, a comment, a
+/// dollar quote.
+fn hidden(sql: &str, at: usize) -> Option<usize> {
+    let (before, rest) = (&sql.as_bytes()[..at], &sql[at..]);
+    match rest.as_bytes()[0] {
+        b'\'' => Some(quoted(rest, b'\'', is_escape_string(before))),
+        quote @ (b'"' | b'`') => Some(quoted(rest, quote, false)),
+        b'-' if rest.starts_with("--") => Some(rest.find('\n').unwrap_or(rest.len())),
+        b'/' if rest.starts_with("/*") => Some(closed_by(rest, 2, "*/")),
+        b'$' if !ends_in_name(before) => Some(dollar_quoted(rest)),
+        _ => None,
+    }
 }
 
 /// The length of a quoted piece at the start of `text`; a doubled quote stands for itself.
@@ -145,7 +183,7 @@ fn is_name_byte(byte: u8) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Style, placeholders, rewrite};
+    use super::{Style, first_words, placeholders, rewrite};
 
     #[test]
     fn parameters_are_found_outside_of_what_hides_them() {
@@ -183,6 +221,22 @@ mod tests {
     }
 
     #[test]
+    fn statements_are_known_by_their_first_words() {
+        let table = [
+            ("", ""),
+            (" ; ;", ""),
+            ("select 1", "SELECT"),
+            ("-- commit;\n/* end; */ select ';', \";\", $$ ; $$;", "SELECT"),
+            ("(select 1)", "SELECT"),
+            ("begin; update t set a = 1; commit", "BEGIN UPDATE COMMIT"),
+            ("insert into t values ('ä'); rollback to x;", "INSERT ROLLBACK"),
+        ];
+        for (sql, words) in table {
+            assert_eq!(first_words(sql).join(" "), words, "{sql}");
+        }
+    }
+
+    #[test]
     fn each_style_is_written_as_its_driver_wants_it() {
         let sql = "update t set a = :a, b = ':a' where c = :c and a <> :a";
         let table = [
@@ -202,6 +256,7 @@ mod tests {
             let (text, names) = rewrite(&sql, Style::Question);
             prop_assert_eq!(names.len(), placeholders(&sql).len());
             prop_assert!(text.len() <= sql.len());
+            prop_assert!(first_words(&sql).len() <= sql.len());
         }
     }
 }
