@@ -11,7 +11,7 @@ pub mod store;
 pub use clock::{Clock, SystemClock};
 pub use ids::{EventId, FrameId, ParseIdError, Position, RunId};
 pub use kind::{BoxFuture, Connection, Output, StepContext, StepError, StepKind};
-pub use store::{MemoryStore, Store};
+pub use store::{MemoryStore, SledOptions, SledStore, Store};
 pub use wf_dsl::{
     Catalog, Effect, ErrorCode, Kind, MessageTemplate, Mismatch, Period, Plan, Time, Type, Value, sql, template,
 };

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::layout::{Head, Turn, event_rows};
+use super::layout::{Head, Turn, event_rows, number, read_number};
 use super::{
-    Answer, COMMIT_BYTES_MAX, COMMIT_ROWS_MAX, Commit, CommitError, Decide, Guard, Key, NewRun, ROW_BYTES_MAX, Receipt,
-    Row, Rows, StoreError, Table, Write,
+    Answer, BornOf, COMMIT_BYTES_MAX, COMMIT_ROWS_MAX, Commit, CommitError, Decide, Guard, Key, NewRun, ROW_BYTES_MAX,
+    Receipt, Row, Rows, StoreError, Table, Write,
 };
 use crate::ids::{Position, RunId};
 
@@ -39,6 +39,8 @@ pub(super) struct Group<'a, B> {
     /// Runs whose number of records the group changes; none for those whose head it deletes.
     versions: HashMap<RunId, Option<u64>>,
     claimed: Vec<RunId>,
+    /// How much was put, in bytes; rows that are put twice count twice.
+    bytes: usize,
 }
 
 /// What a group does to one row.
@@ -55,6 +57,8 @@ pub(super) struct Changed {
     pub(super) end: Position,
     /// New values by key; none deletes.
     pub(super) rows: BTreeMap<Key, Option<Vec<u8>>>,
+    /// The number of records of the runs that changed; none for those that are gone.
+    pub(super) versions: HashMap<RunId, Option<u64>>,
     /// Runs that are claimed from birth.
     pub(super) claimed: Vec<RunId>,
 }
@@ -62,7 +66,7 @@ pub(super) struct Changed {
 impl<'a, B: Base> Group<'a, B> {
     /// An empty group over rows with the log's end.
     pub(super) fn new(base: &'a B, end: Position) -> Self {
-        Group { base, end, rows: BTreeMap::new(), versions: HashMap::new(), claimed: Vec::new() }
+        Group { base, end, rows: BTreeMap::new(), versions: HashMap::new(), claimed: Vec::new(), bytes: 0 }
     }
 
     /// Takes a commit in, whole or not at all.
@@ -70,11 +74,12 @@ impl<'a, B: Base> Group<'a, B> {
     /// # Errors
     /// As [`Store::commit`](super::Store::commit); the group is as before.
     pub(super) fn commit(&mut self, commit: Commit) -> Result<Receipt, CommitError> {
-        check_size(&commit)?;
+        let bytes = check_size(&commit)?;
         for guard in &commit.guards {
             self.check_guard(guard)?;
         }
         let versions = self.check_versions(&commit)?;
+        self.bytes += bytes;
         Ok(self.write(commit, versions))
     }
 
@@ -90,15 +95,20 @@ impl<'a, B: Base> Group<'a, B> {
         Ok((self.commit(commit)?, answer))
     }
 
+    /// How many bytes its commits hold, those included that later ones replace.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// What the group amounts to.
     pub(super) fn finish(mut self) -> Changed {
         let forgets_events = self.rows.range(Key::all(Table::Event)).any(|(_, change)| change.value.is_none());
         if forgets_events {
             // The log's end is where its last event is; when events go, their positions must not come again.
-            self.put(Key::meta(LOG_END), self.end.0.to_be_bytes().to_vec());
+            self.put(Key::meta(LOG_END), number(self.end.0));
         }
         let rows = self.rows.into_iter().map(|(key, change)| (key, change.value)).collect();
-        Changed { end: self.end, rows, claimed: self.claimed }
+        Changed { end: self.end, rows, versions: self.versions, claimed: self.claimed }
     }
 
     fn check_guard(&self, guard: &Guard) -> Result<(), CommitError> {
@@ -119,7 +129,11 @@ impl<'a, B: Base> Group<'a, B> {
     /// What the commit makes of the versions of its runs.
     fn check_versions(&self, commit: &Commit) -> Result<HashMap<RunId, Option<u64>>, CommitError> {
         let mut versions = HashMap::new();
-        for NewRun { run, version, .. } in &commit.runs {
+        for NewRun { run, version, born_of, .. } in &commit.runs {
+            if matches!(born_of, BornOf::Here(index) if *index >= commit.events.len()) {
+                let why = format!("run {run} is born of an event that its commit does not have");
+                return Err(CommitError::NotCommitted(StoreError::new(why)));
+            }
             let exists = versions.contains_key(run) || self.version(*run).map_err(CommitError::NotCommitted)?.is_some();
             if exists {
                 return Err(CommitError::Exists(*run));
@@ -129,6 +143,10 @@ impl<'a, B: Base> Group<'a, B> {
         for write in &commit.writes {
             match write {
                 Write::Append { run, first, count, .. } => {
+                    if *count == 0 {
+                        let why = format!("no records to append to run {run}");
+                        return Err(CommitError::NotCommitted(StoreError::new(why)));
+                    }
                     let version = self.version_after(&versions, *run)?;
                     if version != Some(*first) || u32::try_from(*first).is_err() {
                         return Err(CommitError::Fenced(*run));
@@ -174,10 +192,14 @@ impl<'a, B: Base> Group<'a, B> {
             }
         }
         for born in commit.runs {
-            let head = Head { position: self.end, records: born.version, json: &born.head };
+            let position = match born.born_of {
+                BornOf::Here(index) => events[index],
+                BornOf::Before(position) => position,
+            };
+            let head = Head { position, records: born.version, json: &born.head };
             self.put_fresh(Key::head(born.run), head.write());
             if let Some(ready) = born.ready {
-                self.put_fresh(Key::queue(ready, self.end, born.run), Vec::new());
+                self.put_fresh(Key::queue(ready, position, born.run), Vec::new());
             }
             if born.claimed {
                 self.claimed.push(born.run);
@@ -258,13 +280,13 @@ pub(super) fn log_end(base: &impl Base) -> Result<Position, StoreError> {
     let last = last.transpose()?.map_or(Position(0), |(position, _)| position);
     let key = Key::meta(LOG_END);
     let Some(kept) = base.get(&key)? else { return Ok(last) };
-    let kept: [u8; 8] = kept.as_slice().try_into().map_err(|_| damaged(&key))?;
-    Ok(last.max(Position(u64::from_be_bytes(kept))))
+    let kept = read_number(&kept).ok_or_else(|| damaged(&key))?;
+    Ok(last.max(Position(kept)))
 }
 
 /// Refuses commits over the limits. Rows of events, their inbox and their dedupe rows count by bytes alone: a request
-/// with many events is taken whole or not at all.
-fn check_size(commit: &Commit) -> Result<(), CommitError> {
+/// with many events is taken whole or not at all. Gives the number of bytes.
+fn check_size(commit: &Commit) -> Result<usize, CommitError> {
     let mut rows = 0;
     let mut bytes = 0;
     let mut largest = 0;
@@ -291,7 +313,7 @@ fn check_size(commit: &Commit) -> Result<(), CommitError> {
         }
     }
     let fits = rows <= COMMIT_ROWS_MAX && bytes <= COMMIT_BYTES_MAX && largest <= ROW_BYTES_MAX;
-    fits.then_some(()).ok_or(CommitError::TooLarge)
+    fits.then_some(bytes).ok_or(CommitError::TooLarge)
 }
 
 /// What a key counts for in the size of a commit: about the longest there is.

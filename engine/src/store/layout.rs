@@ -12,7 +12,7 @@ const JOURNAL_PREFIX: usize = 1 + 4;
 /// The value of a head row: `[version byte][position: 8 bytes][records: 8 bytes][JSON]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head<'a> {
-    /// The log's end when the run was born; its order in the queue and the start of its inbox cursors.
+    /// The position of the event that the run was born of: its order in the queue, the start of its inbox cursors.
     pub position: Position,
     /// How many records the run had when the row was written. Only the last journal row can say more.
     pub records: u64,
@@ -66,6 +66,19 @@ impl<'a> Turn<'a> {
         value.extend_from_slice(self.records);
         value
     }
+}
+
+/// The value of a meta row that is a number.
+pub(super) fn number(number: u64) -> Vec<u8> {
+    let mut value = vec![ROW_VERSION];
+    value.extend_from_slice(number.to_string().as_bytes());
+    value
+}
+
+/// Reads what [`number`] wrote.
+pub(super) fn read_number(value: &[u8]) -> Option<u64> {
+    let (version, digits) = value.split_first()?;
+    (*version == ROW_VERSION).then(|| std::str::from_utf8(digits).ok()?.parse().ok())?
 }
 
 /// Cuts a value into pieces of [`CHUNK_BYTES`]. The last piece is the only shorter one, and may be empty, so that

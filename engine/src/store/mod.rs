@@ -4,11 +4,17 @@
 //! [`key`] and in the modules that write them. Implementations run one conformance suite.
 
 mod changes;
+mod committer;
+pub mod conformance;
+mod folder;
 mod group;
 pub mod key;
 mod layout;
 mod memory;
 mod queue;
+mod sled;
+mod tree;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -19,9 +25,11 @@ use crate::ids::{EventId, Position, RunId};
 use crate::kind::BoxFuture;
 use wf_dsl::Time;
 
+pub use folder::OpenError;
 pub use key::{Key, Table};
 pub use layout::{Head, ROW_VERSION, Turn, events, join, split};
 pub use memory::MemoryStore;
+pub use sled::{Durability, SledOptions, SledStore};
 
 /// Where runs, events and timers live.
 pub trait Store: Send + Sync + 'static {
@@ -161,8 +169,9 @@ pub struct NewEvent {
     pub inbox: Vec<InboxKey>,
 }
 
-/// A run that is born. Its head row is `[format: 1 byte][position: 8 bytes][records: 8 bytes][JSON]`, big-endian; the
-/// committer fills in the position of the event that the run was born of and [`NewRun::version`].
+/// A run that is born. The committer writes its [`Head`] with the position of the event that it was born of. Later
+/// heads are put as rows, with the position as it was read and the number of records that the run has after the commit;
+/// a head that counts otherwise fails its commit with [`CommitError::Fenced`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewRun {
     /// Its id. A run that exists already fails the commit with [`CommitError::Exists`].
@@ -207,7 +216,7 @@ pub enum Write {
         run: RunId,
         /// The number of the first record, from 0.
         first: u64,
-        /// How many records.
+        /// How many records; at least one.
         count: u32,
         /// The records as JSON; [`Turn`] takes the row apart.
         records: Vec<u8>,

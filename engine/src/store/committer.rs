@@ -1,0 +1,243 @@
+//! Group commit: one thread owns the writing, and every commit that arrives while it waits for the disk joins the next
+//! group.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+
+use tokio::sync::oneshot;
+
+use super::changes::Changes;
+use super::group::{Base, Changed, Group};
+use super::queue::Queue;
+use super::tree::Tree;
+use super::versions::Versions;
+use super::{Answer, Commit, CommitError, Decide, Health, Key, Receipt, Row, StoreError, Table};
+use crate::ids::{Position, RunId};
+
+/// Most commits of a group.
+const GROUP_COMMITS_MAX: usize = 256;
+/// A group takes no further commit when it holds this many bytes.
+const GROUP_BYTES: usize = 1 << 20;
+
+/// What is shared between the committer's thread and the callers.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) tree: Tree,
+    pub(super) queue: Mutex<Queue>,
+    pub(super) changes: Changes,
+    /// Why the store takes no more commits.
+    failed: RwLock<Option<StoreError>>,
+    jobs: Mutex<Jobs>,
+    arrived: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Jobs {
+    waiting: VecDeque<Job>,
+    closed: bool,
+}
+
+type Outcome = Result<(Receipt, Answer), CommitError>;
+
+/// A commit on its way, and who waits for it.
+struct Job {
+    work: Work,
+    answer: oneshot::Sender<Outcome>,
+}
+
+enum Work {
+    Commit(Commit),
+    Decide(Vec<Key>, Decide),
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Job").finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(super) fn new(tree: Tree, queue: Queue) -> Self {
+        Shared {
+            tree,
+            queue: Mutex::new(queue),
+            changes: Changes::default(),
+            failed: RwLock::default(),
+            jobs: Mutex::default(),
+            arrived: Condvar::new(),
+        }
+    }
+
+    /// Hands in a commit. It is in line when this returns.
+    pub(super) fn commit(&self, commit: Commit) -> oneshot::Receiver<Outcome> {
+        self.hand_in(Work::Commit(commit))
+    }
+
+    /// Hands in a rule. It is in line when this returns.
+    pub(super) fn decide(&self, keys: Vec<Key>, decide: Decide) -> oneshot::Receiver<Outcome> {
+        self.hand_in(Work::Decide(keys, decide))
+    }
+
+    fn hand_in(&self, work: Work) -> oneshot::Receiver<Outcome> {
+        let (answer, outcome) = oneshot::channel();
+        let mut jobs = locked(&self.jobs);
+        jobs.waiting.push_back(Job { work, answer });
+        drop(jobs);
+        self.arrived.notify_one();
+        outcome
+    }
+
+    /// Lets the committer end when it has done what is in line.
+    pub(super) fn close(&self) {
+        locked(&self.jobs).closed = true;
+        self.arrived.notify_one();
+    }
+
+    pub(super) fn health(&self) -> Health {
+        match &*self.failed.read().unwrap_or_else(PoisonError::into_inner) {
+            None => Health::Ready,
+            Some(error) => Health::ReadOnly { why: describe(error) },
+        }
+    }
+
+    fn fail(&self, error: &StoreError) {
+        tracing::error!(error = describe(error), "the store takes no more commits until it is reopened");
+        *self.failed.write().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+    }
+}
+
+/// None of our locks is held while something can unwind that leaves what it guards half done.
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An error with its cause, in one line.
+fn describe(error: &StoreError) -> String {
+    match &error.source {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+/// The thread that writes. It ends when it was told to, after the last commit in line.
+pub(super) struct Committer {
+    shared: Arc<Shared>,
+    end: Position,
+    versions: Versions,
+}
+
+/// The rows below a group: the tree, and the versions that need no look at it.
+struct Below<'a> {
+    tree: &'a Tree,
+    versions: &'a Versions,
+}
+
+impl Base for Below<'_> {
+    fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
+        self.tree.get(key)
+    }
+
+    fn last(&self, range: std::ops::Range<Key>) -> Result<Option<Row>, StoreError> {
+        self.tree.last(range)
+    }
+
+    fn version(&self, run: RunId) -> Result<Option<u64>, StoreError> {
+        match self.versions.get(run) {
+            Some(version) => Ok(Some(version)),
+            None => self.tree.version(run),
+        }
+    }
+}
+
+impl Committer {
+    pub(super) fn new(shared: Arc<Shared>, end: Position) -> Self {
+        Committer { shared, end, versions: Versions::default() }
+    }
+
+    pub(super) fn run(mut self) {
+        let mut waiting = VecDeque::new();
+        while self.wait(&mut waiting) {
+            let mut answers = Vec::new();
+            let group = catch_unwind(AssertUnwindSafe(|| self.group(&mut waiting, &mut answers)));
+            let done = group.unwrap_or_else(|_| Err(StoreError::new("the committer panicked")));
+            if let Err(error) = &done {
+                self.shared.fail(error);
+            }
+            for (answer, outcome) in answers {
+                // A receiver that is gone has lost interest; the commit counts all the same.
+                answer.send(in_light_of(&done, outcome)).ok();
+            }
+            if let Err(error) = done {
+                return self.refuse(waiting, &error);
+            }
+        }
+    }
+
+    /// Waits for work; false when there is none and will be none.
+    fn wait(&self, waiting: &mut VecDeque<Job>) -> bool {
+        let idle = |jobs: &mut Jobs| waiting.is_empty() && jobs.waiting.is_empty() && !jobs.closed;
+        let jobs = self.shared.arrived.wait_while(locked(&self.shared.jobs), idle);
+        waiting.append(&mut jobs.unwrap_or_else(PoisonError::into_inner).waiting);
+        !waiting.is_empty()
+    }
+
+    /// Makes one group of what waits, and makes it durable.
+    fn group(
+        &mut self,
+        waiting: &mut VecDeque<Job>,
+        answers: &mut Vec<(oneshot::Sender<Outcome>, Outcome)>,
+    ) -> Result<(), StoreError> {
+        let Shared { tree, queue, changes, .. } = &*self.shared;
+        let below = Below { tree, versions: &self.versions };
+        let mut group = Group::new(&below, self.end);
+        while answers.len() < GROUP_COMMITS_MAX && group.bytes() < GROUP_BYTES {
+            let Some(Job { work, answer }) = waiting.pop_front() else { break };
+            let outcome = match work {
+                Work::Commit(commit) => group.commit(commit).map(|receipt| (receipt, Answer::Null)),
+                Work::Decide(keys, decide) => group.decide(keys, &decide),
+            };
+            answers.push((answer, outcome));
+        }
+        let Changed { end, rows, versions, claimed } = group.finish();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<(Key, bool)> = rows.iter().map(|(key, value)| (key.clone(), value.is_some())).collect();
+        tree.apply(rows)
+            .and_then(|()| tree.sync())
+            .map_err(|error| StoreError { why: "the disk failed".into(), source: Some(Arc::new(error)) })?;
+        self.end = end;
+        self.versions.note(versions);
+        let mut queue = locked(queue);
+        claimed.into_iter().for_each(|run| queue.take(run));
+        queue.changed(keys.iter().map(|(key, put)| (key, *put)));
+        drop(queue);
+        let mut tables: Vec<Table> = keys.iter().filter_map(|(key, _)| key.table()).collect();
+        tables.dedup(); // keys are in order, so that each table is there once
+        changes.ring(tables);
+        Ok(())
+    }
+
+    /// Answers everything that comes until the end with an error.
+    fn refuse(self, mut waiting: VecDeque<Job>, error: &StoreError) {
+        loop {
+            for Job { answer, .. } in waiting.drain(..) {
+                answer.send(Err(CommitError::NotCommitted(error.clone()))).ok();
+            }
+            if !self.wait(&mut waiting) {
+                return;
+            }
+        }
+    }
+}
+
+/// What a caller is told, given how its group ended.
+fn in_light_of(group: &Result<(), StoreError>, outcome: Outcome) -> Outcome {
+    match (group, outcome) {
+        (Err(error), Ok(_)) => Err(CommitError::Unknown(error.clone())),
+        // It was refused because of commits that are in doubt now.
+        (Err(error), Err(_)) => Err(CommitError::NotCommitted(error.clone())),
+        (Ok(()), outcome) => outcome,
+    }
+}

@@ -1,0 +1,166 @@
+//! The store on disk: sled behind a committer.
+
+use std::future::ready;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::committer::{Committer, Shared, locked};
+use super::folder::{Folder, OpenError};
+use super::group::{Base, log_end};
+use super::queue::Queue;
+use super::tree::Tree;
+use super::{Answer, Commit, CommitError, Decide, Fence, Health, Key, Receipt, Row, Store, StoreError, Table};
+use crate::ids::RunId;
+use crate::kind::BoxFuture;
+
+/// What a commit that was acknowledged survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// A power cut: one `fdatasync` per group of commits.
+    #[default]
+    Power,
+    /// A killed process, not a power cut: the system writes it out in its own time.
+    Process,
+    /// Nothing: the last half second may be lost with the process. What is there is whole.
+    None,
+}
+
+/// How a [`SledStore`] is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SledOptions {
+    /// How much of the store is kept in memory, in bytes: 256 MiB unless told. Too little makes bulk writes need more
+    /// memory, not less.
+    pub cache_bytes: u64,
+    /// How often sled tidies up in the background.
+    pub flush_every: Duration,
+    /// What an acknowledged commit survives.
+    pub durability: Durability,
+}
+
+impl Default for SledOptions {
+    fn default() -> Self {
+        SledOptions {
+            cache_bytes: 256 << 20,
+            flush_every: Duration::from_millis(500),
+            durability: Durability::default(),
+        }
+    }
+}
+
+/// A store in a folder that one process uses at a time.
+///
+/// Reads block for as long as the disk takes. Dropping the store waits for the commits in line and frees the folder.
+/// After a failed write it takes no more commits ([`Store::health`]) until it is opened again.
+#[derive(Debug)]
+pub struct SledStore {
+    shared: Arc<Shared>,
+    committer: Option<JoinHandle<()>>,
+    /// Given back last, when sled has closed its files.
+    _folder: Folder,
+}
+
+impl SledStore {
+    /// Opens the store in `dir`, and makes it if there is none.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; the store is as it was.
+    pub fn open(dir: impl AsRef<Path>, options: SledOptions) -> Result<Self, OpenError> {
+        let dir = dir.as_ref();
+        let folder = Folder::take(dir)?;
+        let current = folder.current(|fresh| Tree::make(fresh, &options))?;
+        let tree = Tree::open(&current, &options)?;
+        let unreadable = |error: StoreError| OpenError::damaged(dir, error.to_string());
+        let end = log_end(&tree).map_err(unreadable)?;
+        let queue = Queue::open(&|range, most| tree.keys(range, most)).map_err(unreadable)?;
+        let shared = Arc::new(Shared::new(tree, queue));
+        let committer = Committer::new(shared.clone(), end);
+        let committer = std::thread::Builder::new()
+            .name("wf-committer".into())
+            .spawn(|| committer.run())
+            .map_err(OpenError::io(dir))?;
+        Ok(SledStore { shared, committer: Some(committer), _folder: folder })
+    }
+}
+
+impl Drop for SledStore {
+    fn drop(&mut self) {
+        self.shared.close();
+        // The last owner may be a waiter that the committer itself wakes; it cannot wait for its own end.
+        let committer =
+            self.committer.take().filter(|committer| committer.thread().id() != std::thread::current().id());
+        if let Some(committer) = committer {
+            committer.join().ok();
+        }
+    }
+}
+
+/// What the caller is told if the committer is gone, which it never is before the store.
+fn gone() -> CommitError {
+    CommitError::Unknown(StoreError::new("the store was closed"))
+}
+
+impl Store for SledStore {
+    fn commit(&self, commit: Commit) -> BoxFuture<'static, Result<Receipt, CommitError>> {
+        let outcome = self.shared.commit(commit);
+        Box::pin(async { outcome.await.unwrap_or_else(|_| Err(gone())).map(|(receipt, _)| receipt) })
+    }
+
+    fn decide(&self, keys: Vec<Key>, decide: Decide) -> BoxFuture<'static, Result<(Receipt, Answer), CommitError>> {
+        let outcome: oneshot::Receiver<_> = self.shared.decide(keys, decide);
+        Box::pin(async { outcome.await.unwrap_or_else(|_| Err(gone())) })
+    }
+
+    fn claim(
+        &self,
+        _worker: u64,
+        most: usize,
+        _lease: Duration,
+    ) -> BoxFuture<'static, Result<Vec<(RunId, Fence)>, StoreError>> {
+        let tree = &self.shared.tree;
+        let runs = locked(&self.shared.queue).claim(most, &|range, most| tree.keys(range, most));
+        let fence = |run| Ok((run, Fence { version: tree.version(run)?.unwrap_or(0), epoch: 0 }));
+        Box::pin(ready(runs.and_then(|runs| runs.into_iter().map(fence).collect())))
+    }
+
+    fn release(&self, held: &[(RunId, Fence)]) {
+        let mut queue = locked(&self.shared.queue);
+        let queued = held.iter().filter(|(run, _)| queue.release(*run)).count();
+        drop(queue);
+        if queued > 0 {
+            self.shared.changes.ring([Table::Queue]);
+        }
+    }
+
+    fn renew(&self, held: &[(RunId, Fence)], _lease: Duration) -> BoxFuture<'static, Result<Vec<RunId>, StoreError>> {
+        let queue = locked(&self.shared.queue);
+        let lost = held.iter().map(|(run, _)| *run).filter(|run| !queue.holds(*run)).collect();
+        Box::pin(ready(Ok(lost)))
+    }
+
+    fn get(&self, keys: &[Key]) -> BoxFuture<'static, Result<Vec<Option<Row>>, StoreError>> {
+        let row = |key: &Key| Ok(self.shared.tree.get(key)?.map(|value| Row { key: key.clone(), value }));
+        Box::pin(ready(keys.iter().map(row).collect()))
+    }
+
+    fn scan(
+        &self,
+        range: Range<Key>,
+        newest_first: bool,
+        most: usize,
+    ) -> BoxFuture<'static, Result<Vec<Row>, StoreError>> {
+        Box::pin(ready(self.shared.tree.scan(range, newest_first, most)))
+    }
+
+    fn changed(&self, tables: &[Table]) -> BoxFuture<'static, ()> {
+        self.shared.changes.listen(tables)
+    }
+
+    fn health(&self) -> Health {
+        self.shared.health()
+    }
+}

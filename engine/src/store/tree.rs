@@ -1,0 +1,182 @@
+//! sled: one tree, opened with care, read in order, written in batches.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::folder::{OpenError, sync_folder};
+use super::group::Base;
+use super::layout::{number, read_number};
+use super::{Durability, Key, Row, SledOptions, StoreError};
+
+/// The format of the rows. A store with a newer one is refused.
+const FORMAT: u64 = 1;
+
+/// The name of the meta row that holds the format.
+const FORMAT_NAME: &str = "format";
+
+/// sled puts a page that outgrows a quarter of a segment into a file of its own, which no sync covers. A leaf holds
+/// about 20 rows at most, each up to [`ROW_BYTES_MAX`](super::ROW_BYTES_MAX): in segments of this size it always fits.
+const SEGMENT_BYTES: usize = 8 << 20;
+
+/// The one tree of an open database.
+#[derive(Debug)]
+pub(super) struct Tree {
+    db: sled::Db,
+    /// sled's `flush` hands the bytes to the disk, and the disk may keep them in its cache; only a sync of the file is
+    /// safe against a power cut, and sled offers none. It works on the file, not on the handle, so that this one serves.
+    file: File,
+    durability: Durability,
+}
+
+impl Tree {
+    /// Opens the database in a folder that [`Tree::make`] filled.
+    pub(super) fn open(dir: &Path, options: &SledOptions) -> Result<Self, OpenError> {
+        let tree = Tree::start(dir, options)?;
+        let unreadable = |error: StoreError| OpenError::damaged(dir, error.to_string());
+        let format = tree.get(&Key::meta(FORMAT_NAME)).map_err(unreadable)?;
+        match format.as_deref().and_then(read_number) {
+            Some(found) if found > FORMAT => Err(OpenError::Newer { found, known: FORMAT }),
+            Some(_) => Ok(tree),
+            None => Err(OpenError::damaged(dir, "its format is not in it")),
+        }
+    }
+
+    /// Fills a folder with a database that has no rows but its format.
+    pub(super) fn make(dir: &Path, options: &SledOptions) -> Result<(), OpenError> {
+        let tree = Tree::start(dir, options)?;
+        let format = BTreeMap::from([(Key::meta(FORMAT_NAME), Some(number(FORMAT)))]);
+        let failed = |error: sled::Error| sled_error(dir, error);
+        tree.apply(format).and_then(|()| tree.db.flush()).map_err(failed)?;
+        tree.file.sync_all().map_err(OpenError::io(dir))
+    }
+
+    fn start(dir: &Path, options: &SledOptions) -> Result<Self, OpenError> {
+        let failed = OpenError::io(dir);
+        wait_until_closed(dir).map_err(&failed)?;
+        remove_drafts(dir).map_err(&failed)?;
+        let config = sled::Config::new()
+            .path(dir)
+            .cache_capacity(options.cache_bytes)
+            .flush_every_ms(Some(u64::try_from(options.flush_every.as_millis()).unwrap_or(u64::MAX)))
+            .segment_size(SEGMENT_BYTES);
+        let db = catch_unwind(AssertUnwindSafe(|| config.open()))
+            .map_err(|_| OpenError::damaged(dir, "sled cannot read it"))?
+            .map_err(|error| sled_error(dir, error))?;
+        let file = File::open(dir.join("db")).map_err(&failed)?;
+        // sled syncs neither the names of its files nor the small one with its settings.
+        File::open(dir.join("conf")).and_then(|conf| conf.sync_all()).map_err(&failed)?;
+        file.sync_all().map_err(&failed)?;
+        sync_folder(dir).map_err(&failed)?;
+        Ok(Tree { db, file, durability: options.durability })
+    }
+
+    /// Writes new values by key, none to delete: all of them or, after a crash, none.
+    pub(super) fn apply(&self, rows: BTreeMap<Key, Option<Vec<u8>>>) -> sled::Result<()> {
+        let mut batch = sled::Batch::default();
+        for (key, value) in rows {
+            match value {
+                Some(value) => batch.insert(key.as_bytes(), value),
+                None => batch.remove(key.as_bytes()),
+            }
+        }
+        self.db.apply_batch(batch)
+    }
+
+    /// Makes everything that was applied as durable as the options ask.
+    ///
+    /// sled acknowledges a batch up to half a second before it writes it out, so that a `kill -9` could take it back;
+    /// flushing covers a killed process, and the sync a power cut.
+    pub(super) fn sync(&self) -> sled::Result<()> {
+        if self.durability != Durability::None {
+            self.db.flush()?;
+        }
+        if self.durability == Durability::Power {
+            self.file.sync_data()?;
+        }
+        Ok(())
+    }
+
+    /// At most `most` rows of a range.
+    pub(super) fn scan(&self, range: Range<Key>, newest_first: bool, most: usize) -> Result<Vec<Row>, StoreError> {
+        let rows = self.range(range).map(|row| row.map(to_row).map_err(unreadable));
+        if newest_first { rows.rev().take(most).collect() } else { rows.take(most).collect() }
+    }
+
+    /// At most the first `most` keys of a range.
+    pub(super) fn keys(&self, range: Range<Key>, most: usize) -> Result<Vec<Key>, StoreError> {
+        let keys = self.range(range).keys().map(|key| key.map(|key| Key::from_bytes(key.to_vec())).map_err(unreadable));
+        keys.take(most).collect()
+    }
+
+    fn range(&self, range: Range<Key>) -> sled::Iter {
+        // sled takes a range that ends before it starts for an error of the program.
+        let end = range.end.max(range.start.clone());
+        self.db.range(range.start.as_bytes()..end.as_bytes())
+    }
+}
+
+impl Base for Tree {
+    fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.db.get(key.as_bytes()).map_err(unreadable)?.map(|value| value.to_vec()))
+    }
+
+    fn last(&self, range: Range<Key>) -> Result<Option<Row>, StoreError> {
+        self.range(range).next_back().map(|row| row.map(to_row).map_err(unreadable)).transpose()
+    }
+}
+
+fn to_row((key, value): (sled::IVec, sled::IVec)) -> Row {
+    Row { key: Key::from_bytes(key.to_vec()), value: value.to_vec() }
+}
+
+fn unreadable(error: sled::Error) -> StoreError {
+    StoreError { why: "the store cannot be read".into(), source: Some(shared(error)) }
+}
+
+fn shared(error: impl Error + Send + Sync + 'static) -> Arc<dyn Error + Send + Sync> {
+    Arc::new(error)
+}
+
+fn sled_error(dir: &Path, error: sled::Error) -> OpenError {
+    match error {
+        sled::Error::Io(error) => OpenError::io(dir)(error),
+        error => OpenError::damaged(dir, error.to_string()),
+    }
+}
+
+/// Waits until the last threads of a database that was just dropped in this process have let go of its file.
+fn wait_until_closed(dir: &Path) -> io::Result<()> {
+    let file = match File::open(dir.join("db")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        file => file?,
+    };
+    for _ in 0..CLOSING_MS_MAX {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Ok(()) // sled will say that it is locked
+}
+
+/// How long a database may take to close its file after it was dropped, in milliseconds.
+const CLOSING_MS_MAX: u32 = 10_000;
+
+/// Removes the draft of a snapshot that a crash left: sled would take it for the newest snapshot, and a damaged one.
+fn remove_drafts(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "generating") {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}

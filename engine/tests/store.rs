@@ -1,0 +1,298 @@
+//! Stores do what the trait says: one suite for every implementation, and the model is what the others are compared to.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use tempfile::TempDir;
+use wf_engine::store::conformance::{CASES, Subject};
+use wf_engine::store::{
+    Answer, BornOf, Commit, Durability, Fence, Guard, Head, InboxKey, Key, MemoryStore, NewEvent, NewRun, Ready, Row,
+    Rows, Store, Table, Turn, Write,
+};
+use wf_engine::{EventId, Position, RunId, SledOptions, SledStore};
+
+struct Model;
+
+impl Subject for Model {
+    fn fresh(&self) -> Arc<dyn Store> {
+        Arc::new(MemoryStore::new())
+    }
+
+    fn reopen(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
+        Arc::new(MemoryStore::from_rows(rows(&*store)).unwrap())
+    }
+}
+
+/// Every fresh store in a folder of its own; the name of the last one is a number.
+struct OnDisk {
+    dir: TempDir,
+    stores: AtomicU32,
+}
+
+impl OnDisk {
+    fn new() -> Self {
+        OnDisk { dir: TempDir::new().unwrap(), stores: AtomicU32::new(0) }
+    }
+
+    fn open(&self, number: u32) -> Arc<dyn Store> {
+        // What a power cut takes is a matter for `power.rs`; without syncs this takes seconds, not minutes.
+        let options = SledOptions { durability: Durability::Process, ..SledOptions::default() };
+        Arc::new(SledStore::open(self.dir.path().join(number.to_string()), options).unwrap())
+    }
+}
+
+impl Subject for OnDisk {
+    fn fresh(&self) -> Arc<dyn Store> {
+        self.open(self.stores.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    fn reopen(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
+        drop(store);
+        self.open(self.stores.load(Ordering::Relaxed))
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+fn everything() -> Range<Key> {
+    Key::from_bytes([0])..Key::from_bytes([0xff])
+}
+
+/// All rows; reads of the stores here never wait.
+fn rows(store: &dyn Store) -> Vec<Row> {
+    store.scan(everything(), false, usize::MAX).now_or_never().expect("reads do not wait").unwrap()
+}
+
+fn conforms(subject: &dyn Subject) {
+    for (name, case) in CASES {
+        eprintln!("{name}"); // shown when it fails
+        block_on(case(subject));
+    }
+}
+
+#[test]
+fn the_model_conforms() {
+    conforms(&Model);
+}
+
+#[test]
+fn sled_conforms() {
+    conforms(&OnDisk::new());
+}
+
+/// One of few keys, versions and the like, so that commits meet.
+#[derive(Clone, Debug)]
+enum Act {
+    Guard { run: Index, ahead: u64 },
+    NoneSince { inbox: u64, after: u64 },
+    Event { size: usize, inbox: Vec<u64> },
+    Birth { run: Index, ready: Option<(u16, u8)>, claimed: bool },
+    Append { run: Index, ahead: u64, count: u32 },
+    Head { run: Index, ahead: u64 },
+    Queue { run: Index, workflow: u16, priority: u8, order: u64 },
+    Put { key: u32, value: u8 },
+    Delete(Index),
+}
+
+#[derive(Clone, Debug)]
+enum Move {
+    /// Commits that are all under way before the first one is awaited.
+    Commits(Vec<Vec<Act>>),
+    /// Rules that are under way together; each counts up, unless the count has reached its limit.
+    Decides(Vec<u8>),
+    Claim(usize),
+    Release(Vec<Index>),
+    Reopen,
+}
+
+fn acts() -> impl Strategy<Value = Act> {
+    // Mostly what the run really has, so that most commits are good.
+    let ahead = || prop_oneof![9 => Just(0u64), 1 => 1..3u64];
+    prop_oneof![
+        2 => (any::<Index>(), ahead()).prop_map(|(run, ahead)| Act::Guard { run, ahead }),
+        1 => (0..2u64, 0..40u64).prop_map(|(inbox, after)| Act::NoneSince { inbox, after }),
+        3 => (0..70_000usize, vec(0..2u64, 0..2)).prop_map(|(size, inbox)| Act::Event { size, inbox }),
+        3 => (any::<Index>(), proptest::option::of((0..3u16, 0..3u8)), any::<bool>())
+            .prop_map(|(run, ready, claimed)| Act::Birth { run, ready, claimed }),
+        4 => (any::<Index>(), ahead(), 0..4u32).prop_map(|(run, ahead, count)| Act::Append { run, ahead, count }),
+        2 => (any::<Index>(), ahead()).prop_map(|(run, ahead)| Act::Head { run, ahead }),
+        2 => (any::<Index>(), 0..3u16, 0..3u8, 0..20u64)
+            .prop_map(|(run, workflow, priority, order)| Act::Queue { run, workflow, priority, order }),
+        3 => (0..5u32, any::<u8>()).prop_map(|(key, value)| Act::Put { key, value }),
+        5 => any::<Index>().prop_map(Act::Delete),
+    ]
+}
+
+fn moves() -> impl Strategy<Value = Move> {
+    prop_oneof![
+        8 => vec(vec(acts(), 1..5), 1..12).prop_map(Move::Commits),
+        1 => vec(any::<u8>(), 1..5).prop_map(Move::Decides),
+        3 => (0..6usize).prop_map(Move::Claim),
+        2 => vec(any::<Index>(), 0..4).prop_map(Move::Release),
+        1 => Just(Move::Reopen),
+    ]
+}
+
+const RUNS: usize = 6;
+
+fn run(index: Index) -> RunId {
+    let nth = u16::try_from(index.index(RUNS)).unwrap();
+    RunId { event: EventId([1; 12]), workflow: 1, nth }
+}
+
+fn inbox(matched: u64) -> InboxKey {
+    InboxKey { signature: 16, matched }
+}
+
+/// A run's version as the model's rows have it.
+fn version(rows: &[Row], run: RunId) -> u64 {
+    let of = |row: &Row| match row.key.table() {
+        Some(Table::Head) if row.key == Key::head(run) => Head::read(&row.value).unwrap().records,
+        Some(Table::Journal) if Key::journal_of(run).contains(&row.key) => {
+            u64::from(row.key.as_journal().unwrap().1) + u64::from(Turn::read(&row.value).unwrap().count)
+        }
+        _ => 0,
+    };
+    rows.iter().map(of).max().unwrap_or(0)
+}
+
+/// The commit that these acts stand for, where the model has these rows.
+fn commit(acts: Vec<Act>, rows: &[Row]) -> Commit {
+    let mut commit = Commit::default();
+    for act in acts {
+        match act {
+            Act::Guard { run: index, ahead } => {
+                let fence = Fence { version: version(rows, run(index)) + ahead, epoch: 0 };
+                commit.guards.push(Guard::Run { run: run(index), fence });
+            }
+            Act::NoneSince { inbox: matched, after } => {
+                commit.guards.push(Guard::NoneSince { inbox: inbox(matched), after: Position(after) });
+            }
+            Act::Event { size, inbox: matched } => {
+                let inbox = matched.into_iter().map(inbox).collect();
+                commit.events.push(NewEvent { id: EventId([2; 12]), row: vec![1; size], inbox });
+            }
+            Act::Birth { run: index, ready, claimed } => {
+                let ready = ready.map(|(workflow, priority)| Ready { workflow, priority });
+                let born_of = BornOf::Before(Position(3));
+                let head = b"born".to_vec();
+                commit.runs.push(NewRun { run: run(index), born_of, head, version: 2, ready, claimed });
+            }
+            Act::Append { run: index, ahead, count } => {
+                let first = version(rows, run(index)) + ahead;
+                let records = vec![7; count as usize];
+                commit.writes.push(Write::Append { run: run(index), first, count, records });
+            }
+            Act::Head { run: index, ahead } => {
+                let head = Head { position: Position(4), records: version(rows, run(index)) + ahead, json: b"later" };
+                commit.writes.push(Write::Put(Row { key: Key::head(run(index)), value: head.write() }));
+            }
+            Act::Queue { run: index, workflow, priority, order } => {
+                let ready = Ready { workflow, priority };
+                commit.writes.push(Write::Queue { run: run(index), ready, order: Position(order) });
+            }
+            Act::Put { key, value } => {
+                commit.writes.push(Write::Put(Row { key: Key::cron(key), value: vec![1, value] }));
+            }
+            Act::Delete(index) => {
+                // A run's journal goes with its head: see `Write::Delete`.
+                let may_go = |row: &&Row| !matches!(row.key.table(), Some(Table::Journal | Table::Meta));
+                let keys: Vec<_> = rows.iter().filter(may_go).map(|row| &row.key).collect();
+                if keys.is_empty() {
+                    continue;
+                }
+                let key = keys[index.index(keys.len())].clone();
+                if let Some(run) = key.as_head() {
+                    commit.guards.push(Guard::Run { run, fence: Fence { version: version(rows, run), epoch: 0 } });
+                    commit.writes.retain(|write| !matches!(write, Write::Append { run: by, .. } if *by == run));
+                    let journal = rows.iter().filter(|row| Key::journal_of(run).contains(&row.key));
+                    commit.writes.extend(journal.map(|row| Write::Delete(row.key.clone())));
+                }
+                commit.writes.push(Write::Delete(key));
+            }
+        }
+    }
+    commit
+}
+
+/// Gives the same commits to both stores, all under way at once, and compares what becomes of them.
+fn commit_to_both(model: &dyn Store, subject: &dyn Store, commits: Vec<Commit>) {
+    let pending: Vec<_> = commits.iter().map(|commit| subject.commit(commit.clone())).collect();
+    for (commit, pending) in commits.into_iter().zip(pending) {
+        let shown = format!("{commit:.200?}");
+        let (expected, outcome) = (block_on(model.commit(commit)), block_on(pending));
+        assert_eq!(format!("{outcome:?}"), format!("{expected:?}"), "{shown}");
+    }
+}
+
+fn count_in_both(model: &dyn Store, subject: &dyn Store, limits: Vec<u8>) {
+    let count = |store: &dyn Store, limit: u8| {
+        let rule = move |rows: &Rows| {
+            let count = rows[&Key::cron(0)].as_ref().map_or(0, |row| row.value[1]);
+            let writes = vec![Write::Put(Row { key: Key::cron(0), value: vec![1, count.saturating_add(1)] })];
+            let commit = if count < limit { Commit { writes, ..Commit::default() } } else { Commit::default() };
+            (commit, Answer::from(count))
+        };
+        store.decide(vec![Key::cron(0)], Box::new(rule))
+    };
+    let pending: Vec<_> = limits.iter().map(|limit| count(subject, *limit)).collect();
+    for (limit, pending) in limits.into_iter().zip(pending) {
+        assert_eq!(block_on(pending).unwrap(), block_on(count(model, limit)).unwrap());
+    }
+}
+
+fn follows_the_model(moves: Vec<Move>, disk: &OnDisk) {
+    let mut model = Model.fresh();
+    let mut subject = disk.fresh();
+    let mut held: Vec<(RunId, Fence)> = Vec::new();
+    for next in moves {
+        match next {
+            Move::Commits(commits) => {
+                let before = rows(&*model);
+                let commits = commits.into_iter().map(|acts| commit(acts, &before)).collect();
+                commit_to_both(&*model, &*subject, commits);
+            }
+            Move::Decides(limits) => count_in_both(&*model, &*subject, limits),
+            Move::Claim(most) => {
+                let claim = |store: &dyn Store| block_on(store.claim(1, most, Duration::from_secs(9))).unwrap();
+                let claimed = claim(&*subject);
+                assert_eq!(claimed, claim(&*model));
+                held.extend(claimed);
+            }
+            Move::Release(indexes) => {
+                for index in indexes {
+                    if !held.is_empty() {
+                        let back = held.swap_remove(index.index(held.len()));
+                        model.release(&[back]);
+                        subject.release(&[back]);
+                    }
+                }
+            }
+            Move::Reopen => {
+                (model, subject) = (Model.reopen(model), disk.reopen(subject));
+                held.clear();
+            }
+        }
+    }
+    // The stores note down the format and the log's end in their own ways.
+    let noted = |row: &Row| row.key.table() == Some(Table::Meta);
+    let [subject, model] = [subject, model].map(|store| rows(&*store).into_iter().filter(|row| !noted(row)));
+    assert!(subject.eq(model), "the rows differ");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn sled_follows_the_model(moves in vec(moves(), 1..25)) {
+        follows_the_model(moves, &OnDisk::new());
+    }
+}
