@@ -40,5 +40,5 @@ pub use schedule::{Schedule, ScheduleError, ScheduleText};
 pub use source::{FileId, Source, Sources, Span, Spanned};
 pub use suggest::{did_you_mean, suggest};
 pub use time::{Date, ParseTimeError, Period, Time};
-pub use types::{Field, Mismatch, Type};
+pub use types::{Field, MISMATCHES_MAX, Mismatch, Schema, SchemaError, Type};
 pub use value::{Object, VALUE_DEPTH_MAX, Value};
