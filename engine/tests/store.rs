@@ -12,8 +12,8 @@ use proptest::sample::Index;
 use tempfile::TempDir;
 use wf_engine::store::conformance::{CASES, Subject};
 use wf_engine::store::{
-    Answer, BornOf, Commit, Durability, Fence, Guard, Head, InboxKey, Key, MemoryStore, NewEvent, NewRun, Ready, Row,
-    Rows, Store, Table, Turn, Write,
+    Answer, BornOf, Commit, Durability, Fence, Guard, Head, InboxKey, Key, MemoryStore, NewEvent, NewRun,
+    ROW_BYTES_MAX, Ready, Row, Rows, Store, Table, Turn, Write,
 };
 use wf_engine::{EventId, Position, RunId, SledOptions, SledStore};
 
@@ -86,6 +86,25 @@ fn the_model_conforms() {
 #[test]
 fn sled_conforms() {
     conforms(&OnDisk::new());
+}
+
+#[test]
+fn the_largest_rows_stay_in_the_file_that_is_synced() {
+    let disk = OnDisk::new();
+    let store = disk.fresh();
+    let outside = disk.dir.path().join("1/store-0001/blobs");
+    let mut chance = 1u32;
+    for _ in 0..60 {
+        let writes = (0..40).map(|_| {
+            chance = chance.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let key = Key::cron(chance >> 24);
+            let value = vec![chance as u8; ROW_BYTES_MAX];
+            if chance & 0x800 == 0 { Write::Put(Row { key, value }) } else { Write::Delete(key) }
+        });
+        block_on(store.commit(Commit { writes: writes.collect(), ..Commit::default() })).unwrap();
+        assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
+    }
+    assert!(rows(&*store).len() > 50);
 }
 
 /// One of few keys, versions and the like, so that commits meet.

@@ -274,8 +274,8 @@ pub enum CommitError {
 pub const COMMIT_ROWS_MAX: usize = 1_000;
 /// Most bytes of one commit, keys (32 bytes each) and values together.
 pub const COMMIT_BYTES_MAX: usize = 8 << 20;
-/// Most bytes of one row's value. sled keeps larger ones in files of their own that no sync covers.
-pub const ROW_BYTES_MAX: usize = 60 << 10;
+/// Most bytes of one row's value.
+pub const ROW_BYTES_MAX: usize = 48 << 10;
 /// Larger values are [cut into chunks](split) of this size: events by the store, all others by their writers.
 pub const CHUNK_BYTES: usize = 32 << 10;
 

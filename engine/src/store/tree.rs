@@ -21,9 +21,11 @@ const FORMAT: u64 = 1;
 /// The name of the meta row that holds the format.
 const FORMAT_NAME: &str = "format";
 
-/// sled puts a page that outgrows a quarter of a segment into a file of its own, which no sync covers. A leaf holds
-/// about 20 rows at most, each up to [`ROW_BYTES_MAX`](super::ROW_BYTES_MAX): in segments of this size it always fits.
-const SEGMENT_BYTES: usize = 8 << 20;
+/// sled puts a page that outgrows a quarter of a segment into a file of its own, which no sync covers. A leaf is split
+/// when it has more than 16 rows and takes in at most 3 of a neighbour: with segments of this size, 20 of the
+/// [largest](super::ROW_BYTES_MAX) fit. Larger segments cost disk.
+const SEGMENT_BYTES: usize = 4 << 20;
+const _: () = assert!(20 * (super::ROW_BYTES_MAX + 64) < SEGMENT_BYTES / 4 - 64);
 
 /// The one tree of an open database.
 #[derive(Debug)]
