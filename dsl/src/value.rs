@@ -5,6 +5,7 @@ mod json;
 mod stored;
 
 pub(crate) use equality::whole;
+use json::exactly_whole;
 
 use std::sync::Arc;
 
@@ -177,7 +178,10 @@ impl Value {
             Value::String(text) => Some(text.clone()),
             Value::Bool(value) => Some(Arc::from(if *value { "true" } else { "false" })),
             Value::Int(value) => Some(value.to_string().into()),
-            Value::Number(_) => Some(self.to_json().to_string().into()),
+            Value::Number(value) => Some(match exactly_whole(*value) {
+                Some(whole) => whole.to_string().into(),
+                None => format!("{value:?}").into(),
+            }),
             Value::Time(time) => Some(time.to_string().into()),
             Value::Period(period) => Some(period.to_string().into()),
             Value::Date(date) => Some(date.to_string().into()),

@@ -4,18 +4,15 @@ use pest::error::{Error, ErrorVariant, InputLocation};
 
 use super::ast::At;
 use super::parse::{Rule, Wrong};
-use super::print::KEYWORDS;
+use super::print::is_name;
 use super::scan::place;
 
 /// What other languages write, and what to write here; the longer come first.
-const LOOKALIKES: [(&str, &str); 16] = [
+const LOOKALIKES: [(&str, &str); 12] = [
     ("&&", "write `and`"),
     ("||", "write `or`"),
     ("===", "write `==`"),
     ("!==", "write `!=`"),
-    ("<>", "write `!=`"),
-    ("**", "there is no power operator"),
-    ("{{", "write the expression without further braces"),
     ("=>", "a function such as `x => …` stands only as an argument, with its parameters as `x` or `(x, i)`"),
     ("=", "to compare write `==`; fields of objects are written `{name = value}`"),
     ("!", "write `not`"),
@@ -24,7 +21,15 @@ const LOOKALIKES: [(&str, &str); 16] = [
     (";", "an expression has no statements"),
     ("&", "write `and`"),
     ("|", "write `or`; functions are called as methods: `value.upper()`"),
-    ("`", "strings stand in `\"` or `'`"),
+];
+
+/// The same for signs whose first half is an operator or bracket, so that the parser stops at the second.
+const SECOND_HALVES: [(&str, &str); 5] = [
+    ("<>", "write `!=`"),
+    ("**", "there is no power operator"),
+    ("//", "for whole numbers write `div(a, b)`; comments stand outside of expressions"),
+    ("++", "variables change in a `set` step"),
+    ("{{", "write the expression without further braces"),
 ];
 
 /// Turns what the parser reports into what the author can do.
@@ -65,16 +70,44 @@ fn special(text: &str, start: usize, rest: &str, expected: &[Rule]) -> Option<Wr
     let length = token_length(rest);
     let written = &rest[..length];
 
+    if let Some(after_dot) = member_position(text, start) {
+        let end = text[after_dot..]
+            .find(|next: char| !next.is_alphanumeric() && next != '_')
+            .unwrap_or(text.len() - after_dot);
+        let name = &text[after_dot..after_dot + end];
+        let wrong = Wrong::new(place(after_dot, after_dot + end), format!("`{name}` is no name to write after a dot"));
+        return Some(wrong.help(format!("write `.get(\"{name}\")`")));
+    }
     let word = word_around(text, start);
     let word_text = &text[word.start as usize..word.end as usize];
     if word_text.starts_with(|first: char| first.is_ascii_digit()) {
         return Some(number_like(word, word_text));
     }
-    if let Some(after_dot) = member_position(text, start) {
-        let name = &text[after_dot..after_dot + token_length(&text[after_dot..])];
-        let wrong =
-            Wrong::new(place(after_dot, after_dot + name.len()), format!("`{name}` is no name to write after a dot"));
-        return Some(wrong.help(format!("write `.get(\"{name}\")`")));
+    if rest.starts_with('.') && rest[1..].starts_with(|next: char| next.is_ascii_digit()) {
+        let digits = 1 + token_length(&rest[1..]);
+        return Some(
+            Wrong::new(token(digits), "a number starts with a digit").help(format!("write `0{}`", &rest[..digits])),
+        );
+    }
+    if rest.starts_with(|first: char| first == '_' || first.is_alphabetic() && !first.is_ascii()) {
+        let help = "names have letters from a to z, digits and `_`, and start with a letter";
+        return Some(Wrong::new(token(length), format!("`{written}` cannot stand here in a name")).help(help));
+    }
+    for (symbol, advice) in SECOND_HALVES {
+        if rest.starts_with(&symbol[1..]) && text[..start].ends_with(&symbol[..1]) {
+            let wrong = Wrong::new(place(start - 1, start + 1), format!("`{symbol}` is not part of expressions"));
+            return Some(wrong.help(advice));
+        }
+    }
+    if rest.starts_with('`') {
+        return Some(
+            Wrong::new(token(1), "a backtick is not part of expressions").help("strings stand in `\"` or `'`"),
+        );
+    }
+    if let Some(wrong) =
+        text[..start].trim_end().strip_suffix("NOT").map(|before| place(before.len(), before.len() + 3))
+    {
+        return Some(Wrong::new(wrong, "`NOT` is no operator").help("write `not`"));
     }
     if rest.starts_with('@') {
         let end = rest.find([' ', ',', ')', ']', '}', '\n']).unwrap_or(rest.len());
@@ -83,7 +116,7 @@ fn special(text: &str, start: usize, rest: &str, expected: &[Rule]) -> Option<Wr
     }
     if !expected.contains(&Rule::comparator)
         && ["==", "!=", "<", ">", "in "].iter().any(|symbol| rest.starts_with(symbol))
-        && !["===", "!==", "<>"].iter().any(|symbol| rest.starts_with(symbol))
+        && !["===", "!=="].iter().any(|symbol| rest.starts_with(symbol))
         && !expects_value(expected)
     {
         let symbol = if rest.starts_with("in ") { 2 } else { length };
@@ -135,7 +168,7 @@ fn number_like(at: At, word: &str) -> Wrong {
         .help("durations are written `1h30m`, with the units ms, s, m, h, d and w and without fractions")
 }
 
-/// The word of letters, digits, `_` and dots between digits that `at` lies in.
+/// The word of letters, digits, `_` and dots between digits that `at` lies in; empty if it lies in none.
 fn word_around(text: &str, at: usize) -> At {
     let bytes = text.as_bytes();
     let in_word = |at: usize| {
@@ -147,6 +180,9 @@ fn word_around(text: &str, at: usize) -> At {
             None => false,
         }
     };
+    if !in_word(at) {
+        return place(at, at);
+    }
     let mut start = at;
     while start > 0 && in_word(start - 1) {
         start -= 1;
@@ -155,18 +191,19 @@ fn word_around(text: &str, at: usize) -> At {
     while in_word(end) {
         end += 1;
     }
-    place(start, end.max(start))
+    place(start, end)
 }
 
-/// Where the member name starts if `at` is right behind a dot, or in the name behind it.
+/// Where the member name starts that `at` lies in, if no name like this can stand behind a dot.
 fn member_position(text: &str, at: usize) -> Option<usize> {
-    let name_at = word_around(text, at).start as usize;
-    let before = text[..name_at].trim_end();
-    let rest = &text[name_at..];
-    let word = rest.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '_');
-    let refused =
-        KEYWORDS.contains(&&rest[..token_length(rest)]) || !rest.starts_with(|first: char| first.is_ascii_alphabetic());
-    (word && refused && before.ends_with('.')).then_some(name_at)
+    let inside = |character: char| character.is_alphanumeric() || character == '_';
+    let start = text[..at]
+        .rfind(|before| !inside(before))
+        .map_or(0, |last| last + text[last..].chars().next().map_or(1, char::len_utf8));
+    let name = &text[start..text[at..].find(|after| !inside(after)).map_or(text.len(), |length| at + length)];
+    let behind_dot = text[..start].trim_end().ends_with('.');
+    let number = text[..start].trim_end().trim_end_matches('.').ends_with(|last: char| last.is_ascii_digit());
+    (behind_dot && !number && !name.is_empty() && !is_name(name)).then_some(start)
 }
 
 /// The length of the word or sign that a text starts with.
@@ -189,19 +226,39 @@ fn floor(text: &str, mut at: usize) -> usize {
     at
 }
 
+/// The rules that begin a value. Which of them the parser names depends on how far it came.
+fn is_value(rule: Rule) -> bool {
+    matches!(
+        rule,
+        Rule::expr
+            | Rule::argument
+            | Rule::conditional
+            | Rule::disjunction
+            | Rule::conjunction
+            | Rule::negation
+            | Rule::comparison
+            | Rule::coalesce
+            | Rule::additive
+            | Rule::multiplicative
+            | Rule::unary
+            | Rule::postfix
+            | Rule::primary
+            | Rule::literal
+    )
+}
+
 fn expects_value(expected: &[Rule]) -> bool {
-    let values = [Rule::expr, Rule::primary, Rule::postfix, Rule::literal, Rule::conditional, Rule::unary];
-    expected.iter().any(|rule| values.contains(rule) || *rule == Rule::null)
+    expected.iter().any(|rule| is_value(*rule))
 }
 
 /// What the grammar expects, in words.
 fn words(expected: &[Rule]) -> String {
-    if expects_value(expected) {
-        return "a value".to_owned();
-    }
-    let mut words: Vec<&str> = Vec::new();
+    // Where a value is expected, its first signs are not listed one by one.
+    let value = expects_value(expected);
+    let mut words: Vec<&str> = if value { vec!["a value"] } else { Vec::new() };
     for rule in expected {
         let word = match rule {
+            rule if is_value(*rule) => continue,
             Rule::name => "a name",
             Rule::then_word => "`then`",
             Rule::else_word => "`else`",
@@ -211,6 +268,7 @@ fn words(expected: &[Rule]) -> String {
             Rule::equals => "`=`",
             Rule::arrow => "`=>`",
             Rule::EOI => "the end",
+            Rule::minus | Rule::not_word | Rule::if_word | Rule::lambda | Rule::root | Rule::call if value => continue,
             _ => "an operator",
         };
         if !words.contains(&word) {

@@ -7,6 +7,11 @@ use super::{Object, Value};
 /// Below this, every whole double is a whole number that JSON readers keep exactly.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 
+/// The int that a double is written as; none if it has a fraction, or is too large for every reader to keep.
+pub(super) fn exactly_whole(value: f64) -> Option<i64> {
+    (value.fract() == 0.0 && value.abs() < EXACT_MAX).then_some(value as i64)
+}
+
 impl Value {
     /// The value as others see it: timestamps as RFC 3339 in UTC, durations as ISO 8601, dates as `YYYY-MM-DD`.
     ///
@@ -17,8 +22,10 @@ impl Value {
             Value::Null => Json::Null,
             Value::Bool(value) => Json::Bool(*value),
             Value::Int(value) => Json::from(*value),
-            Value::Number(value) if value.fract() == 0.0 && value.abs() < EXACT_MAX => Json::from(*value as i64),
-            Value::Number(value) => Number::from_f64(*value).map_or(Json::Null, Json::Number),
+            Value::Number(value) => match exactly_whole(*value) {
+                Some(whole) => Json::from(whole),
+                None => Number::from_f64(*value).map_or(Json::Null, Json::Number),
+            },
             Value::String(text) => Json::String(text.to_string()),
             Value::Time(time) => Json::String(time.to_string()),
             Value::Period(period) => Json::String(period.to_string()),
