@@ -593,3 +593,55 @@ impl Workflow {
         self.by_id.get(id).copied()
     }
 }
+
+impl Step {
+    /// The lists inside the step, handlers included.
+    pub fn lists(&self) -> impl Iterator<Item = ListIx> {
+        let body: Vec<ListIx> = match &self.body {
+            Body::Do(list) => vec![*list],
+            Body::ForEach(for_each) => vec![for_each.steps],
+            Body::Switch(cases) => cases.iter().filter_map(|case| case.steps).collect(),
+            Body::Wait(cases) => cases.iter().filter_map(|case| case.steps).collect(),
+            Body::Parallel { branches, .. } => branches.iter().map(|(_, list)| *list).collect(),
+            _ => Vec::new(),
+        };
+        let handlers = self.catch.iter().filter_map(|handler| handler.steps);
+        body.into_iter().chain(handlers).chain(self.undo).chain(self.finally)
+    }
+}
+
+/// A text that is not a plan's hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a plan's hash: expected 64 hexadecimal digits")]
+pub struct ParsePlanHashError;
+
+impl std::str::FromStr for PlanHash {
+    type Err = ParsePlanHashError;
+
+    fn from_str(text: &str) -> Result<Self, ParsePlanHashError> {
+        let mut hash = [0; 32];
+        if text.len() != 64 || !text.is_ascii() {
+            return Err(ParsePlanHashError);
+        }
+        for (byte, digits) in hash.iter_mut().zip(text.as_bytes().chunks(2)) {
+            let digits = std::str::from_utf8(digits).map_err(|_| ParsePlanHashError)?;
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| ParsePlanHashError)?;
+        }
+        Ok(PlanHash(hash))
+    }
+}
+
+impl Plan {
+    /// Reads a plan that was stored.
+    ///
+    /// # Errors
+    /// [`PlanError`] for a text that is none.
+    pub fn load(_stored: &str) -> Result<Plan, PlanError> {
+        Err(PlanError("stored plans cannot be read yet".to_owned()))
+    }
+}
+
+/// A stored plan that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct PlanError(pub String);

@@ -129,3 +129,16 @@ impl StepError {
         StepError { code: code.into(), message: message.into(), retriable: None, retry_after: None, data: Json::Null }
     }
 }
+
+/// What attempts find around them, beside their run.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    /// The connections of the project by name.
+    pub connections: Arc<BTreeMap<String, Connection>>,
+    /// See [`StepContext::outbox`].
+    pub outbox: Option<Arc<std::path::Path>>,
+    /// See [`StepContext::stand_ins`].
+    pub stand_ins: Option<Arc<std::path::Path>>,
+    /// See [`StepContext::project`].
+    pub project: Option<Arc<std::path::Path>>,
+}

@@ -3,15 +3,45 @@
 //! A run is a pinned plan and a tree of frames. One pure function decides what happens next; a driver makes its
 //! records durable in a [`Store`] and only then performs the effects, which are [`StepKind`]s.
 
+pub mod run;
+
+mod definition;
+mod once;
+mod redact;
+mod registry;
+mod rows;
+mod timers;
+mod unsupported;
+
+mod driver;
+mod start;
+
 mod clock;
 mod ids;
 mod kind;
 pub mod store;
 
-pub use clock::{Clock, SystemClock};
+mod engine;
+mod error;
+mod observe;
+mod report;
+mod send;
+
+pub use clock::{Clock, SimulatedClock, SystemClock};
+pub use definition::Definition;
+pub use driver::CATCH_UP_MAX;
+pub use engine::{Builder, Engine};
+pub use error::{Error, ErrorKind};
 pub use ids::{EventId, FrameId, ParseIdError, Position, RunId};
-pub use kind::{BoxFuture, Connection, Output, StepContext, StepError, StepKind};
+pub use kind::{BoxFuture, Connection, Environment, Output, StepContext, StepError, StepKind};
+pub use observe::{Notice, Observer};
+pub use once::KEY_RETENTION;
+pub use redact::{REDACTED, Redactor, SECRET_BYTES_MIN};
+pub use report::{EventReport, RunReport, StepReport};
+pub use send::{DEDUPE_DAYS, EVENT_BYTES_MAX, Event, Receipt};
+pub use start::clock_of;
 pub use store::{MemoryStore, SledOptions, SledStore, Store};
+pub use unsupported::{Unsupported, unsupported};
 pub use wf_dsl::{
     Catalog, Effect, ErrorCode, Kind, MessageTemplate, Mismatch, Period, Plan, Time, Type, Value, sql, template,
 };

@@ -256,6 +256,18 @@ impl Key {
         Key::build(Table::Cancel, &[&run.bytes()])
     }
 
+    /// The run of a [`Key::cancel`].
+    pub fn as_cancel(&self) -> Option<RunId> {
+        let bytes: &[u8; 17] = self.0.as_slice().try_into().ok()?;
+        (bytes[0] == Table::Cancel as u8).then(|| RunId::from_bytes(part(bytes, 1)))
+    }
+
+    /// The workflow's number of a [`Key::name`].
+    pub fn as_name(&self) -> Option<u16> {
+        let bytes: &[u8; 3] = self.0.as_slice().try_into().ok()?;
+        (bytes[0] == Table::Name as u8).then(|| u16::from_be_bytes(part(bytes, 1)))
+    }
+
     /// All keys that begin with this one.
     pub fn and_below(&self) -> Range<Key> {
         let mut end = self.0.clone();

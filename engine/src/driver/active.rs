@@ -1,0 +1,103 @@
+//! A run that is in memory because something happens for it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+use futures_util::future::AbortHandle;
+use serde_json::value::RawValue;
+use wf_dsl::Time;
+
+use super::load::Loaded;
+use crate::definition::Definition;
+use crate::ids::{FrameId, RunId};
+use crate::run::{Command, Input, Record, Run};
+use crate::store::Key;
+
+/// A loaded run with what the driver knows of it.
+pub(super) struct Active {
+    pub(super) run: Run,
+    pub(super) definition: Arc<Definition>,
+    /// The records of its birth, as its head keeps them.
+    pub(super) birth: Box<RawValue>,
+    pub(super) origin: Option<RunId>,
+    /// The version that is durable.
+    pub(super) committed: u64,
+    /// The version at which its head and frames were written.
+    pub(super) snapshot: u64,
+    /// It has a row in the queue.
+    pub(super) queued: bool,
+    /// Its timer rows.
+    pub(super) timers: BTreeMap<FrameId, Time>,
+    /// Its rows for what it waits for.
+    pub(super) waits: BTreeSet<Key>,
+    /// What it has not been told yet.
+    pub(super) inputs: VecDeque<Input>,
+    /// Commands that recovery found and that no record brings again.
+    pub(super) wanted: Vec<Command>,
+    /// What is to be done when the present commit is durable.
+    pub(super) in_flight: Option<Flight>,
+    /// Attempts that are being made.
+    pub(super) attempts: HashMap<FrameId, AbortHandle>,
+    /// Wake-ups that are on their way: the run must not leave the queue before they are here.
+    pub(super) hints: u32,
+}
+
+/// What follows when a commit is durable.
+#[derive(Default)]
+pub(super) struct Flight {
+    pub(super) records: Vec<Record>,
+    pub(super) commands: Vec<Command>,
+    /// The version that the commit reaches.
+    pub(super) version: u64,
+    /// Runs that the commit gives birth to.
+    pub(super) births: Vec<super::birth::Birth>,
+    /// Timers that the commit writes.
+    pub(super) timers: Vec<(FrameId, Time)>,
+    /// The commit holds the heads and frames.
+    pub(super) snapshot: bool,
+    /// The parent that the commit wakes.
+    pub(super) wakes: Option<(RunId, FrameId)>,
+    /// Events with a delay that the commit writes.
+    pub(super) delayed: Vec<crate::store::Due>,
+}
+
+impl Active {
+    pub(super) fn loaded(loaded: Loaded, queued: bool) -> Self {
+        let Loaded { run, definition, birth, snapshot, timers, waits, origin } = loaded;
+        Active { snapshot, timers, waits, queued, origin, ..Active::new(run, definition, birth) }
+    }
+
+    pub(super) fn new(run: Run, definition: Arc<Definition>, birth: Box<RawValue>) -> Self {
+        Active {
+            committed: run.version,
+            snapshot: run.version,
+            timers: BTreeMap::new(),
+            waits: BTreeSet::new(),
+            run,
+            definition,
+            birth,
+            origin: None,
+            queued: true,
+            inputs: VecDeque::new(),
+            wanted: Vec::new(),
+            in_flight: None,
+            attempts: HashMap::new(),
+            hints: 0,
+        }
+    }
+
+    /// Whether nothing happens for it any more for now.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.in_flight.is_none()
+            && self.inputs.is_empty()
+            && self.wanted.is_empty()
+            && self.attempts.is_empty()
+            && self.hints == 0
+            && (self.run.is_ended() || self.run.is_parked())
+    }
+
+    pub(super) fn stop_attempts(&mut self) {
+        self.attempts.drain().for_each(|(_, attempt)| attempt.abort());
+        self.inputs.clear();
+    }
+}

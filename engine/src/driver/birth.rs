@@ -1,0 +1,464 @@
+//! Births: an event is checked, matched with triggers, and made durable together with the runs that it starts.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use tokio::sync::oneshot;
+use wf_dsl::{Form, Plan, Time, Trigger as PlanTrigger, Type, Value};
+
+use super::active::{Active, Flight};
+use super::commit::{birth_rows, ready};
+use super::{ACTIVE_MAX, Done, Driver};
+use crate::definition::Definition;
+use crate::error::{Error, ErrorKind};
+use crate::ids::{EventId, FrameId, RunId};
+use crate::observe::Notice;
+use crate::rows::{self, EventRow};
+use crate::run::{Caller, Command, Cx, EventScope, Input, Run, SendEvent, StartRun, Turn, signature};
+use crate::send::{DEDUPE_DAYS, EVENT_BYTES_MAX, Event, Incoming, Receipt as Sent};
+use crate::store::{BornOf, Commit, CommitError, Due, Key, NewEvent, NewRun, Receipt, Row, StoreError, Write};
+
+/// The frame of a timer that is not a run's but an event's: its run id is the event's id.
+pub(crate) const DELAYED_EVENT: FrameId = FrameId(u32::MAX);
+/// The name of the event that a run by hand or by `invoke` is born of, where its workflow names none.
+const INVOKE: &str = "wf.invoke";
+
+/// A run that a commit gives birth to.
+pub(super) struct Birth {
+    pub(super) active: Active,
+    pub(super) commands: Vec<Command>,
+    pub(super) records: Vec<crate::run::Record>,
+    pub(super) timers: Vec<(FrameId, Time)>,
+    /// The index of its event in the commit.
+    pub(super) event: usize,
+    /// It is not taken into memory now but claimed from the queue later.
+    pub(super) later: bool,
+}
+
+/// Births that are on their way, and who waits for them.
+pub(super) struct Births {
+    births: Vec<Birth>,
+    sent: Sent,
+    answer: Option<oneshot::Sender<Result<Sent, Error>>>,
+}
+
+impl Births {
+    /// The first run that is born.
+    pub(super) fn first_run(&self) -> Option<RunId> {
+        self.births.first().map(|birth| birth.active.run.id)
+    }
+}
+
+impl Driver {
+    /// An event id: the time, then a count that began at a chance number.
+    pub(super) fn new_event_id(&mut self, at: Time) -> EventId {
+        self.next_event = self.next_event.wrapping_add(1);
+        let mut id = [0; 12];
+        id[..6].copy_from_slice(&at.0.max(0).to_be_bytes()[2..]);
+        id[6..].copy_from_slice(&self.next_event.to_be_bytes()[2..]);
+        EventId(id)
+    }
+
+    pub(super) fn send(&mut self, incoming: Incoming, answer: oneshot::Sender<Result<Sent, Error>>) {
+        if let Err(error) = self.accept(incoming, answer) {
+            let (answer, error) = *error;
+            // Whoever sent it may have gone.
+            let _ = answer.send(Err(error));
+        }
+    }
+
+    #[allow(clippy::type_complexity, reason = "an error, and whom to tell")]
+    fn accept(
+        &mut self,
+        incoming: Incoming,
+        answer: oneshot::Sender<Result<Sent, Error>>,
+    ) -> Result<(), Box<(oneshot::Sender<Result<Sent, Error>>, Error)>> {
+        let now = self.parts.clock.now();
+        let checked = match incoming {
+            Incoming::Event(event) => self.checked(event, now).map(|(row, id)| (row, id, None)),
+            Incoming::Start { workflow, event, data } => {
+                self.by_hand(&workflow, event, &data, now).map(|row| (row, None, Some(workflow)))
+            }
+        };
+        let (row, sender_id, only) = match checked {
+            Ok(checked) => checked,
+            Err(error) => return Err(Box::new((answer, error))),
+        };
+        let mut commit = Commit::default();
+        let sent = Sent {
+            id: sender_id.clone().unwrap_or_else(|| row.id.to_string()),
+            event: row.id,
+            runs: Vec::new(),
+            duplicate: false,
+        };
+        let births = self.births(&mut commit, &row, only.as_deref(), now);
+        let sent = Sent { runs: births.iter().map(|birth| birth.active.run.id).collect(), ..sent };
+        self.keep_clock(&mut commit, now);
+        match sender_id {
+            None => {
+                let births = Box::new(Births { births, sent, answer: Some(answer) });
+                let committed = self.parts.store.commit(commit);
+                self.spawn(async move { Done::Born(births, committed.await) });
+            }
+            Some(id) => self.send_once(&id, commit, births, sent, answer, now),
+        }
+        Ok(())
+    }
+
+    /// Commits an event unless one with its id was here before.
+    fn send_once(
+        &mut self,
+        id: &str,
+        commit: Commit,
+        births: Vec<Birth>,
+        sent: Sent,
+        answer: oneshot::Sender<Result<Sent, Error>>,
+        now: Time,
+    ) {
+        let keys = dedupe_keys(id, now);
+        let (newest, event) = (keys[0].clone(), sent.event);
+        let decided = self.parts.store.decide(
+            keys.to_vec(),
+            Box::new(move |rows| {
+                let before = rows.values().flatten().next();
+                if let Some(before) = before {
+                    let event = String::from_utf8_lossy(before.value.get(1..).unwrap_or_default()).into_owned();
+                    return (Commit::default(), serde_json::Value::String(event));
+                }
+                let mut commit = commit.clone();
+                let mut value = vec![crate::store::ROW_VERSION];
+                value.extend_from_slice(event.to_string().as_bytes());
+                commit.writes.push(Write::Put(Row { key: newest.clone(), value }));
+                (commit, serde_json::Value::Null)
+            }),
+        );
+        let mut births = Box::new(Births { births, sent, answer: Some(answer) });
+        self.spawn(async move {
+            match decided.await {
+                Ok((_, serde_json::Value::String(before))) => {
+                    let event = before.parse().unwrap_or(births.sent.event);
+                    let sent = Sent { event, runs: Vec::new(), duplicate: true, ..births.sent };
+                    match births.answer.take() {
+                        Some(answer) => Done::Duplicate(answer, sent),
+                        None => Done::Retry(RunId { event, workflow: 0, nth: 0 }),
+                    }
+                }
+                Ok((receipt, _)) => Done::Born(births, Ok(receipt)),
+                Err(error) => Done::Born(births, Err(error)),
+            }
+        });
+    }
+
+    fn checked(&mut self, event: Event, now: Time) -> Result<(EventRow, Option<String>), Error> {
+        let Event { name, data, id, ts } = event;
+        let invalid = |message: String| Error::new(ErrorKind::Invalid, message);
+        if name.is_empty() {
+            return Err(invalid("an event needs a name".into()));
+        }
+        if name.starts_with("wf.") {
+            return Err(invalid(format!("`{name}` is a name of the engine's own; events from outside have others")));
+        }
+        let size = data.to_string().len();
+        if size > EVENT_BYTES_MAX {
+            return Err(invalid(format!("the data of `{name}` has {size} bytes, more than {EVENT_BYTES_MAX}")));
+        }
+        if let Some(ty) = self.event_type(&name) {
+            ty.accept(&data).map_err(|wrong| {
+                let wrong: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+                invalid(format!("the data of `{name}` does not fit its type: {}", wrong.join("; ")))
+            })?;
+        }
+        let row = EventRow {
+            id: self.new_event_id(now),
+            sender_id: id.clone(),
+            name,
+            ts: ts.unwrap_or(now),
+            received: now,
+            data: Value::from_json(&data),
+            sent_by: None,
+            origin: None,
+        };
+        Ok((row, id))
+    }
+
+    fn event_type(&self, name: &str) -> Option<&Type> {
+        self.parts.registry.iter().find_map(|(_, definition)| definition.plan.events.get(name)).map(|event| &event.data)
+    }
+
+    fn by_hand(
+        &mut self,
+        workflow: &str,
+        event: String,
+        data: &serde_json::Value,
+        now: Time,
+    ) -> Result<EventRow, Error> {
+        let plan = self.parts.registry.plan(workflow);
+        let plan = plan.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no workflow `{workflow}`")))?;
+        let ty = plan.events.get(&event).map(|event| &event.data).or_else(|| signature(plan));
+        if let Some(ty) = ty {
+            ty.accept(data).map_err(|wrong| {
+                let wrong: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+                let message = format!("the input of `{workflow}` does not fit its type: {}", wrong.join("; "));
+                Error::new(ErrorKind::Invalid, message)
+            })?;
+        }
+        Ok(EventRow {
+            id: self.new_event_id(now),
+            sender_id: None,
+            name: event,
+            ts: now,
+            received: now,
+            data: Value::from_json(data),
+            sent_by: None,
+            origin: None,
+        })
+    }
+
+    /// Adds an event and the runs that it starts to a commit.
+    fn births(&mut self, commit: &mut Commit, row: &EventRow, only: Option<&str>, now: Time) -> Vec<Birth> {
+        let index = commit.events.len();
+        commit.events.push(NewEvent { id: row.id, row: row.to_bytes(), inbox: Vec::new() });
+        let started: Vec<(u16, Arc<Definition>)> = self
+            .parts
+            .registry
+            .iter()
+            .filter(|(_, definition)| match only {
+                Some(workflow) => definition.plan.workflow.name.value == workflow,
+                None => self.triggers(&definition.plan, row, now),
+            })
+            .map(|(number, definition)| (number, definition.clone()))
+            .collect();
+        started
+            .into_iter()
+            .map(|(number, definition)| {
+                let run = RunId { event: row.id, workflow: number, nth: 0 };
+                self.birth(commit, index, row, run, definition, None)
+            })
+            .collect()
+    }
+
+    /// The birth of the run that a tick of a schedule starts.
+    pub(super) fn tick_births(
+        &mut self,
+        commit: &mut Commit,
+        row: &EventRow,
+        number: u16,
+        definition: Arc<Definition>,
+    ) -> Box<Births> {
+        commit.events.push(NewEvent { id: row.id, row: row.to_bytes(), inbox: Vec::new() });
+        let run = RunId { event: row.id, workflow: number, nth: 0 };
+        let births = vec![self.birth(commit, 0, row, run, definition, None)];
+        let sent = Sent { id: row.id.to_string(), event: row.id, runs: vec![run], duplicate: false };
+        Box::new(Births { births, sent, answer: None })
+    }
+
+    fn triggers(&self, plan: &Plan, row: &EventRow, now: Time) -> bool {
+        plan.workflow.triggers.iter().any(|trigger| match trigger {
+            PlanTrigger::Event { event, filter } if event.value == row.name => {
+                filter.as_ref().is_none_or(|filter| self.passes(plan, row, filter, now))
+            }
+            _ => false,
+        })
+    }
+
+    fn passes(&self, plan: &Plan, row: &EventRow, filter: &Form, now: Time) -> bool {
+        let event = row.trigger(plan.events.get(&row.name).map(|event| &event.data)).value();
+        match filter.fill(&EventScope { event, live: &self.parts.live, now }) {
+            Ok(Value::Bool(passes)) => passes,
+            Ok(_) => false,
+            Err(error) => {
+                let workflow = &plan.workflow.name.value;
+                tracing::warn!(workflow, event = row.name, %error, "the trigger's filter failed; no run was started");
+                false
+            }
+        }
+    }
+
+    /// A run begins. Its first turn rides in the commit of its event, unless that turn touches other runs or shared
+    /// rows: such a run, and every child, is born undecided and decides in a commit of its own.
+    fn birth(
+        &mut self,
+        commit: &mut Commit,
+        index: usize,
+        row: &EventRow,
+        id: RunId,
+        definition: Arc<Definition>,
+        caller: Option<Caller>,
+    ) -> Birth {
+        let now = self.parts.clock.now();
+        let plan = &definition.plan;
+        let ty = plan.events.get(&row.name).map(|event| &event.data).or_else(|| signature(plan));
+        let newborn = Run::new(id, plan.hash, Arc::new(row.trigger(ty)), caller, now);
+        let mut run = newborn.clone();
+        let cx = Cx { definition: &definition, live: &self.parts.live, workflows: &self.parts.registry, now };
+        let turn = if run.head.parent.is_none() { run.decide(&cx, Input::Start) } else { Turn::default() };
+        let is_alone = |command: &Command| matches!(command, Command::Perform(_));
+        let decided = !turn.records.is_empty() && !turn.more && turn.commands.iter().all(is_alone);
+        let (run, turn) = if decided { (run, turn) } else { (newborn, Turn::default()) };
+
+        let birth = rows::birth_json(&turn.records);
+        let mut active = Active { origin: row.origin, ..Active::new(run, definition.clone(), birth) };
+        if !decided {
+            active.inputs.push_back(Input::Start);
+        }
+        active.queued = !decided || !(active.run.is_parked() || active.run.is_ended());
+        for (blob, bytes) in &turn.blobs {
+            commit.writes.extend(rows::chunks(id, blob.first, bytes).map(Write::Put));
+        }
+        let head = rows::spill(id, FrameId::ROOT, rows::head_json(&active.run, &active.birth), &mut commit.writes);
+        let (writes, timers) = birth_rows(&mut active);
+        commit.writes.extend(writes);
+        if active.run.is_ended() {
+            let ended = Key::ended(id.workflow, active.run.head.status as u8, now, id);
+            commit.writes.push(Write::Put(Row { key: ended, value: vec![crate::store::ROW_VERSION] }));
+        }
+        let later = active.queued && self.active.len() >= ACTIVE_MAX;
+        commit.runs.push(NewRun {
+            run: id,
+            born_of: BornOf::Here(index),
+            head,
+            version: active.run.version,
+            ready: active.queued.then(|| ready(id)),
+            claimed: !later,
+        });
+        Birth { active, commands: turn.commands, records: turn.records, timers, event: index, later }
+    }
+
+    pub(super) fn born(&mut self, births: Births, result: Result<Receipt, CommitError>) {
+        let Births { births, sent, answer } = births;
+        let receipt = match result {
+            Ok(receipt) => receipt,
+            Err(error) => {
+                tracing::error!(event = %sent.event, %error, "the event was not recorded");
+                if let Some(answer) = answer {
+                    let _ = answer.send(Err(error.into()));
+                }
+                return;
+            }
+        };
+        if let Some(answer) = answer {
+            // Whoever sent it may have gone; the event is in all the same.
+            let _ = answer.send(Ok(sent));
+        }
+        for birth in births {
+            self.settle_birth(birth, &receipt);
+        }
+    }
+
+    /// A birth is durable: the run goes on in memory, or rests in the store.
+    pub(super) fn settle_birth(&mut self, birth: Birth, receipt: &Receipt) {
+        let Birth { mut active, commands, records, timers, event, later } = birth;
+        let id = active.run.id;
+        active.run.position = Self::position_of_log(receipt, event);
+        for (frame, at) in timers {
+            self.timers.add(Due { at, run: id, frame });
+        }
+        let workflow = &active.definition.plan.workflow.name.value;
+        self.observe(&Notice { run: id, workflow, origin: active.origin.unwrap_or(id), records: &records });
+        if active.run.is_ended() {
+            self.tell_waiting(id, &Ok(()));
+        }
+        if later {
+            self.queue_changed = true;
+            return;
+        }
+        if active.is_at_rest() && !active.queued {
+            return;
+        }
+        self.active.insert(id, active);
+        for command in commands {
+            self.perform(id, command);
+        }
+        self.step(id);
+    }
+
+    // ── what steps send ─────────────────────────────────────────────────
+
+    pub(super) fn add_event(&mut self, commit: &mut Commit, flight: &mut Flight, active: &Active, event: SendEvent) {
+        let now = self.parts.clock.now();
+        let row = EventRow {
+            id: event.id,
+            sender_id: event.sender_id,
+            name: event.name,
+            ts: event.at,
+            received: now,
+            data: event.data,
+            sent_by: Some(active.run.id),
+            origin: Some(active.origin.unwrap_or(active.run.id)),
+        };
+        if event.at > now {
+            // It gets its place in the log when it is due.
+            let due = Due { at: event.at, run: RunId { event: row.id, workflow: 0, nth: 0 }, frame: DELAYED_EVENT };
+            commit.writes.push(Write::Put(Row { key: Key::timer(due), value: row.to_bytes() }));
+            flight.delayed.push(due);
+            return;
+        }
+        flight.births.extend(self.births(commit, &row, None, now));
+    }
+
+    pub(super) fn add_child(&mut self, commit: &mut Commit, flight: &mut Flight, active: &Active, start: StartRun) {
+        let now = self.parts.clock.now();
+        let Some((_, definition)) = crate::run::Workflows::newest(&self.parts.registry, &start.workflow) else {
+            return;
+        };
+        let definition = definition.clone();
+        let event = definition.plan.workflow.triggers.iter().find_map(|trigger| match trigger {
+            PlanTrigger::Event { event, .. } => Some(event.value.clone()),
+            PlanTrigger::Cron { .. } => None,
+        });
+        let row = EventRow {
+            id: start.run.event,
+            sender_id: None,
+            name: event.unwrap_or_else(|| INVOKE.to_owned()),
+            ts: now,
+            received: now,
+            data: start.data,
+            sent_by: Some(active.run.id),
+            origin: Some(active.origin.unwrap_or(active.run.id)),
+        };
+        let index = commit.events.len();
+        commit.events.push(NewEvent { id: row.id, row: row.to_bytes(), inbox: Vec::new() });
+        let caller = start.caller.map(|frame| Caller { run: active.run.id, frame, order: active.run.position });
+        let birth = self.birth(commit, index, &row, start.run, definition, caller);
+        flight.births.push(birth);
+    }
+
+    /// An event that was sent with a delay is due: its row is read, and it enters the log.
+    pub(super) fn send_delayed(&mut self, due: Due) {
+        let key = Key::timer(due);
+        let row = self.parts.store.get(std::slice::from_ref(&key));
+        self.spawn(async move { Done::DelayRead(key, row.await) });
+    }
+
+    pub(super) fn delay_read(&mut self, key: &Key, row: Result<Vec<Option<Row>>, StoreError>) {
+        let row = match row {
+            Ok(mut rows) => match rows.pop().flatten() {
+                Some(row) => EventRow::read(key, &row.value).map_err(|error| error.to_string()),
+                // It was sent before the process ended.
+                None => return,
+            },
+            Err(error) => Err(error.to_string()),
+        };
+        let row = match row {
+            Ok(row) => row,
+            Err(error) => return tracing::error!(%error, "a delayed event cannot be read"),
+        };
+        let now = self.parts.clock.now();
+        let row = EventRow { received: now, ..row };
+        let mut commit = Commit { writes: vec![Write::Delete(key.clone())], ..Commit::default() };
+        let births = self.births(&mut commit, &row, None, now);
+        self.keep_clock(&mut commit, now);
+        let sent = Sent { id: row.id.to_string(), event: row.id, runs: Vec::new(), duplicate: false };
+        let committed = self.parts.store.commit(commit);
+        let births = Box::new(Births { births, sent, answer: None });
+        self.spawn(async move { Done::Born(births, committed.await) });
+    }
+}
+
+/// The rows that remember a sender's id: of this period and of the one before.
+fn dedupe_keys(id: &str, now: Time) -> [Key; 2] {
+    let hash: [u8; 32] = Sha256::digest(id.as_bytes()).into();
+    let hash: [u8; 16] = hash[..16].try_into().expect("the first half");
+    let bucket = now.0.div_euclid(DEDUPE_DAYS * 86_400_000).rem_euclid(1 << 16) as u16;
+    [Key::dedupe(bucket, &hash), Key::dedupe(bucket.wrapping_sub(1), &hash)]
+}

@@ -1,0 +1,410 @@
+//! From inputs to a durable commit: a run's turns, the rows they write, and what follows.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use wf_dsl::{Time, Value};
+
+use super::active::{Active, Flight};
+use super::{Done, Driver, KeyAnswerOf};
+use crate::error::{Error, ErrorKind};
+use crate::ids::{FrameId, RunId};
+use crate::observe::Notice;
+use crate::once::{self, KeyUse, KeyVerdict, Wish};
+use crate::rows;
+use crate::run::{Blob, Command, Cx, Failure, HeldKey, Input, KeyAnswer, Place, Record, Run, Status};
+use crate::store::{Commit, CommitError, Due, Fence, Guard, InboxKey, Key, Ready, Receipt, Row, Write};
+
+/// Records after which the head and the frames are written again, so that recovery stays short.
+const SNAPSHOT_RECORDS: u64 = 256;
+/// Changed frames after which they are written.
+pub(crate) const SNAPSHOT_FRAMES: usize = 250;
+
+/// The signature of a wait for the end of an invoked run.
+const CHILD_ENDED: u32 = 1;
+/// The signature of a wait for an explicit idempotency key.
+const KEY_FREE: u32 = 2;
+
+/// Where a run stands in the queue.
+pub(super) fn ready(run: RunId) -> Ready {
+    Ready { workflow: run.workflow, priority: 0 }
+}
+
+/// How a run that has ended ended, as the run that invoked it sees it.
+pub(super) fn result_of(run: &Run) -> Result<Value, Failure> {
+    match run.head.status {
+        Status::Finished | Status::Open => Ok(run.head.output.value.clone()),
+        Status::Failed => Err(run.head.failure.clone().unwrap_or_else(|| Failure::new("failed", "it failed", None))),
+        Status::Cancelled => Err(Failure::new("cancelled", "it was cancelled", None)),
+    }
+}
+
+/// What the turns of one commit gave.
+#[derive(Default)]
+pub(super) struct Outcome {
+    pub(super) records: Vec<Record>,
+    pub(super) commands: Vec<Command>,
+    pub(super) blobs: Vec<(Blob, Arc<[u8]>)>,
+}
+
+impl Driver {
+    /// Lets a run decide on what it was told, and makes that durable.
+    pub(super) fn step(&mut self, id: RunId) {
+        let Some(mut active) = self.active.remove(&id) else { return };
+        if active.in_flight.is_none() && self.stopping.is_none() {
+            let outcome = self.decide(&mut active);
+            if !outcome.records.is_empty() || !outcome.commands.is_empty() || self.must_park(&active) {
+                self.commit(&mut active, outcome);
+            }
+        }
+        if active.is_at_rest() && !active.queued {
+            self.parts.store.release(&[(id, Fence { version: active.committed, epoch: 0 })]);
+        } else {
+            self.active.insert(id, active);
+        }
+    }
+
+    fn decide(&self, active: &mut Active) -> Outcome {
+        let now = self.parts.clock.now();
+        let mut outcome = Outcome { commands: std::mem::take(&mut active.wanted), ..Outcome::default() };
+        while let Some(input) = active.inputs.pop_front() {
+            let cx =
+                Cx { definition: &active.definition, live: &self.parts.live, workflows: &self.parts.registry, now };
+            let turn = active.run.decide(&cx, input);
+            outcome.records.extend(turn.records);
+            outcome.commands.extend(turn.commands);
+            outcome.blobs.extend(turn.blobs);
+            if turn.more {
+                active.inputs.push_front(Input::More);
+                break;
+            }
+        }
+        outcome
+    }
+
+    /// A run that rests but still stands in the queue leaves it.
+    fn must_park(&self, active: &Active) -> bool {
+        active.queued && active.is_at_rest()
+    }
+
+    fn commit(&mut self, active: &mut Active, outcome: Outcome) {
+        let now = self.parts.clock.now();
+        let Outcome { records, commands, blobs } = outcome;
+        let run = active.run.id;
+        let mut flight = Flight { version: active.run.version, ..Flight::default() };
+        let mut commit = Commit {
+            guards: vec![Guard::Run { run, fence: Fence { version: active.committed, epoch: 0 } }],
+            writes: rows::journal_writes(run, active.committed, &records),
+            ..Commit::default()
+        };
+        for (blob, bytes) in &blobs {
+            commit.writes.extend(rows::chunks(run, blob.first, bytes).map(Write::Put));
+        }
+        let mut keys = Vec::new();
+        for command in commands {
+            match command {
+                Command::Send(event) => self.add_event(&mut commit, &mut flight, active, event),
+                Command::Start(start) => self.add_child(&mut commit, &mut flight, active, start),
+                Command::CancelRun(child) => {
+                    let mut value = vec![crate::store::ROW_VERSION];
+                    value.extend_from_slice(b"the run that invoked it does not wait for it any more");
+                    commit.writes.push(Write::Put(Row { key: Key::cancel(child), value }));
+                    flight.commands.push(Command::CancelRun(child));
+                }
+                Command::WantKey(held) => keys.push(self.key_use(active, held, Wish::Want)),
+                Command::SettleKey(held, output) => keys.push(self.key_use(active, held, Wish::Settle(output))),
+                command @ (Command::Perform(_) | Command::Stop(_)) => flight.commands.push(command),
+            }
+        }
+        let waits_for_key = keys.iter().any(|key| matches!(key.wish, Wish::Want));
+        let at_rest = active.inputs.is_empty() && active.hints == 0 && active.attempts.is_empty();
+        if active.run.is_ended() {
+            self.write_end(&mut commit, &mut flight, active, now);
+        } else if active.run.is_parked() && at_rest && !waits_for_key {
+            write_snapshot(&mut commit, &mut flight, active);
+            if std::mem::take(&mut active.queued) {
+                commit.writes.push(Write::Delete(Key::queue(ready(run), active.run.position, run)));
+            }
+        } else {
+            if !std::mem::replace(&mut active.queued, true) {
+                commit.writes.push(Write::Queue { run, ready: ready(run), order: active.run.position });
+            }
+            let long_ago = active.run.version - active.snapshot > SNAPSHOT_RECORDS;
+            if long_ago || active.run.dirty.len() >= SNAPSHOT_FRAMES {
+                write_snapshot(&mut commit, &mut flight, active);
+            } else {
+                drop_stale_timers(&mut commit, active);
+            }
+        }
+        self.keep_clock(&mut commit, now);
+        flight.records = records;
+        active.in_flight = Some(flight);
+        self.submit(run, commit, keys, now);
+    }
+
+    fn submit(&mut self, run: RunId, commit: Commit, keys: Vec<KeyUse>, now: Time) {
+        if keys.is_empty() {
+            let committed = self.parts.store.commit(commit);
+            return self
+                .spawn(async move { Done::Committed(run, committed.await.map(|receipt| (receipt, Vec::new()))) });
+        }
+        let wanted: Vec<Key> = keys.iter().flat_map(|key| once::key_rows(&key.hash, now)).collect();
+        let frames: Vec<FrameId> = keys.iter().map(|key| key.held.frame).collect();
+        let decided = self.parts.store.decide(
+            wanted,
+            Box::new(move |rows| {
+                let (mut rows, mut commit) = (rows.clone(), commit.clone());
+                let verdicts: Vec<KeyVerdict> =
+                    keys.iter().map(|key| once::judge(key, now, &mut rows, &mut commit)).collect();
+                (commit, serde_json::to_value(verdicts).expect("verdicts are JSON"))
+            }),
+        );
+        self.spawn(async move {
+            let told = decided.await.map(|(receipt, answer)| {
+                let verdicts: Vec<KeyVerdict> = serde_json::from_value(answer).unwrap_or_default();
+                let answers = frames.into_iter().zip(verdicts).map(|(frame, verdict)| {
+                    let woken = verdict.woken.iter().map(|waiter| (waiter.run, waiter.frame)).collect();
+                    KeyAnswerOf { frame, answer: verdict.into_answer(), woken }
+                });
+                (receipt, answers.collect())
+            });
+            Done::Committed(run, told)
+        });
+    }
+
+    fn key_use(&self, active: &Active, held: HeldKey, wish: Wish) -> KeyUse {
+        let workflow = &active.definition.plan.workflow.name.value;
+        let hash = once::key_hash(workflow, &held.step, &held.key);
+        KeyUse { held, run: active.run.id, order: active.run.position, hash, wish }
+    }
+
+    /// With simulated time, every commit keeps how far it went.
+    pub(super) fn keep_clock(&mut self, commit: &mut Commit, now: Time) {
+        if self.parts.clock.is_simulated() && now > self.clock_kept {
+            self.clock_kept = now;
+            commit.writes.push(Write::Put(crate::start::clock_row(now, true)));
+        }
+    }
+
+    fn write_end(&mut self, commit: &mut Commit, flight: &mut Flight, active: &mut Active, now: Time) {
+        write_snapshot(commit, flight, active);
+        let run_id = active.run.id;
+        let ended = Key::ended(run_id.workflow, active.run.head.status as u8, now, run_id);
+        commit.writes.push(Write::Put(Row { key: ended, value: vec![crate::store::ROW_VERSION] }));
+        if std::mem::take(&mut active.queued) {
+            commit.writes.push(Write::Delete(Key::queue(ready(run_id), active.run.position, run_id)));
+        }
+        if active.run.head.cancel.is_some() {
+            commit.writes.push(Write::Delete(Key::cancel(run_id)));
+        }
+        if let Some(caller) = active.run.head.parent.clone() {
+            commit.writes.push(Write::Queue { run: caller.run, ready: ready(caller.run), order: caller.order });
+            flight.wakes = Some((caller.run, caller.frame));
+            if let Some(parent) = self.active.get_mut(&caller.run) {
+                parent.hints += 1;
+                parent.queued = true;
+            }
+        }
+    }
+
+    // ── when it is durable ──────────────────────────────────────────────
+
+    pub(super) fn committed(&mut self, id: RunId, result: Result<(Receipt, Vec<KeyAnswerOf>), CommitError>) {
+        let Some(active) = self.active.get_mut(&id) else { return };
+        let flight = active.in_flight.take().unwrap_or_default();
+        let (receipt, keys) = match result {
+            Ok(done) => done,
+            Err(error) => return self.lost(id, flight, &error),
+        };
+        active.committed = flight.version;
+        if flight.snapshot {
+            active.snapshot = flight.version;
+        }
+        for (frame, at) in flight.timers {
+            self.timers.add(Due { at, run: id, frame });
+        }
+        let ended = active.run.is_ended().then(|| result_of(&active.run));
+        // Timers of a run that goes on have no rows yet; it is in memory, and so are they.
+        if ended.is_none() && !flight.snapshot {
+            for frame in &active.run.dirty {
+                if let Some(at) = active.run.frames.get(frame).and_then(crate::run::Frame::due) {
+                    self.timers.add(Due { at, run: id, frame: *frame });
+                }
+            }
+        }
+        let mut woken = Vec::new();
+        for key in keys {
+            if let Some(answer) = key.answer {
+                active.inputs.push_back(Input::Key { frame: key.frame, answer });
+            }
+            woken.extend(key.woken);
+        }
+        for (run, frame) in woken {
+            self.wake(run, vec![Input::Key { frame, answer: KeyAnswer::Freed }], true);
+        }
+        let active = self.active.get(&id).expect("looked up just now");
+        let workflow = &active.definition.plan.workflow.name.value;
+        let notice = Notice { run: id, workflow, origin: active.origin.unwrap_or(id), records: &flight.records };
+        self.observe(&notice);
+        flight.delayed.into_iter().for_each(|due| self.timers.add(due));
+        for birth in flight.births {
+            self.settle_birth(birth, &receipt);
+        }
+        for command in flight.commands {
+            self.perform(id, command);
+        }
+        if let Some((parent, frame)) = flight.wakes {
+            self.child_ended(parent, frame, id, ended.clone());
+        }
+        if ended.is_some() {
+            self.tell_waiting(id, &Ok(()));
+        }
+        self.step(id);
+    }
+
+    fn child_ended(&mut self, parent: RunId, frame: FrameId, child: RunId, result: Option<Result<Value, Failure>>) {
+        let inputs: Vec<Input> =
+            result.into_iter().map(|result| Input::ChildEnded { frame, run: child, result }).collect();
+        if let Some(active) = self.active.get_mut(&parent) {
+            active.hints = active.hints.saturating_sub(1);
+            active.inputs.extend(inputs);
+            return self.step(parent);
+        }
+        self.wake_queued(parent, inputs);
+    }
+
+    /// Wakes a run that a commit has put into the queue, with what it would find if it looked.
+    fn wake_queued(&mut self, id: RunId, inputs: Vec<Input>) {
+        if let Some(waiting) = self.loading.get_mut(&id) {
+            waiting.extend(inputs);
+            self.queue_changed = true;
+            return;
+        }
+        self.loading.insert(id, Vec::new());
+        let (store, registry) = (self.parts.store.clone(), self.parts.registry.clone());
+        self.spawn(async move { Done::Loaded(id, inputs, true, super::load::load(&*store, &registry, id).await) });
+    }
+
+    /// The commit did not happen, or may not have: what is in memory is not to be believed any more.
+    fn lost(&mut self, id: RunId, flight: Flight, error: &CommitError) {
+        tracing::error!(run = %id, %error, "the run's progress could not be recorded");
+        if let Some(mut active) = self.active.remove(&id) {
+            active.stop_attempts();
+        }
+        if let Some((parent, _)) = flight.wakes
+            && let Some(parent) = self.active.get_mut(&parent)
+        {
+            parent.hints = parent.hints.saturating_sub(1);
+        }
+        match error {
+            CommitError::TooLarge => {
+                let error = Error::new(ErrorKind::Invalid, format!("the state of run {id} is too large to store"));
+                self.tell_waiting(id, &Err(error));
+            }
+            CommitError::NotCommitted(_) | CommitError::Unknown(_) => {
+                let error = Error::from(error.clone());
+                self.tell_waiting(id, &Err(error));
+            }
+            _ => self.wake(id, vec![Input::Interrupted], true),
+        }
+    }
+}
+
+/// Writes the head and the frames that changed, and the timers of those.
+fn write_snapshot(commit: &mut Commit, flight: &mut Flight, active: &mut Active) {
+    let run = &mut active.run;
+    let id = run.id;
+    let ended = run.is_ended();
+    let json = rows::spill(id, FrameId::ROOT, rows::head_json(run, &active.birth), &mut commit.writes);
+    let value = crate::store::Head { position: run.position, records: run.version, json: &json }.write();
+    commit.writes.push(Write::Put(Row { key: Key::head(id), value }));
+    for frame in std::mem::take(&mut run.gone) {
+        commit.writes.push(Write::Delete(Key::frame(id, frame)));
+        if let Some(at) = active.timers.remove(&frame) {
+            commit.writes.push(Write::Delete(Key::timer(Due { at, run: id, frame })));
+        }
+    }
+    let dirty = std::mem::take(&mut run.dirty);
+    for frame in dirty.iter().copied() {
+        let Some(state) = run.frames.get(&frame) else { continue };
+        if frame != FrameId::ROOT {
+            let mut value = vec![crate::store::ROW_VERSION];
+            value.extend(rows::spill(id, frame, rows::frame_json(state), &mut commit.writes));
+            commit.writes.push(Write::Put(Row { key: Key::frame(id, frame), value }));
+        }
+    }
+    write_waits(commit, run, &mut active.waits);
+    let due_of = |frame: FrameId| run.timer_of(frame).filter(|_| !ended);
+    let known: Vec<FrameId> = if ended { active.timers.keys().copied().collect() } else { dirty.into_iter().collect() };
+    for frame in known {
+        let due = due_of(frame);
+        let old = active.timers.get(&frame).copied();
+        if old == due {
+            continue;
+        }
+        if let Some(at) = old {
+            active.timers.remove(&frame);
+            commit.writes.push(Write::Delete(Key::timer(Due { at, run: id, frame })));
+        }
+        if let Some(at) = due {
+            active.timers.insert(frame, at);
+            flight.timers.push((frame, at));
+            let key = Key::timer(Due { at, run: id, frame });
+            commit.writes.push(Write::Put(Row { key, value: vec![crate::store::ROW_VERSION] }));
+        }
+    }
+    flight.snapshot = true;
+}
+
+/// Keeps a row for everything that a frame waits for, so that no open run is without one.
+fn write_waits(commit: &mut Commit, run: &Run, waits: &mut BTreeSet<Key>) {
+    let now: BTreeSet<Key> = waits_of(run).collect();
+    commit.writes.extend(waits.difference(&now).cloned().map(Write::Delete));
+    let new = now.difference(waits).cloned();
+    commit.writes.extend(new.map(|key| Write::Put(Row { key, value: vec![crate::store::ROW_VERSION] })));
+    *waits = now;
+}
+
+/// The wait rows of a run: reserved signatures stand for the end of a child and for a key that is taken.
+pub(super) fn waits_of(run: &Run) -> impl Iterator<Item = Key> {
+    let open = !run.is_ended();
+    run.frames.iter().filter(move |_| open).filter_map(|(id, frame)| {
+        let inbox = match &frame.place {
+            Place::Child { run, .. } => InboxKey { signature: CHILD_ENDED, matched: hash_of(&run.bytes()) },
+            Place::Key { key, taken: true, .. } => InboxKey { signature: KEY_FREE, matched: hash_of(key.as_bytes()) },
+            _ => return None,
+        };
+        Some(Key::wait(inbox, run.id, *id))
+    })
+}
+
+fn hash_of(bytes: &[u8]) -> u64 {
+    let hash = Sha256::digest(bytes);
+    u64::from_be_bytes([hash[0], hash[1], hash[2], hash[3], hash[4], hash[5], hash[6], hash[7]])
+}
+
+/// Deletes the timer rows of frames that have moved on.
+fn drop_stale_timers(commit: &mut Commit, active: &mut Active) {
+    let run = &active.run;
+    let stale: Vec<(FrameId, Time)> = run
+        .dirty
+        .iter()
+        .filter_map(|frame| Some((*frame, *active.timers.get(frame)?)))
+        .filter(|(frame, at)| run.timer_of(*frame) != Some(*at))
+        .collect();
+    for (frame, at) in stale {
+        active.timers.remove(&frame);
+        commit.writes.push(Write::Delete(Key::timer(Due { at, run: run.id, frame })));
+    }
+}
+
+/// The rows of a run that is born at rest: its frames and its timers.
+pub(super) fn birth_rows(active: &mut Active) -> (Vec<Write>, Vec<(FrameId, Time)>) {
+    let (mut commit, mut flight) = (Commit::default(), Flight::default());
+    write_snapshot(&mut commit, &mut flight, active);
+    let head = Key::head(active.run.id);
+    // The committer writes the head of a run that is born: it alone knows the position.
+    commit.writes.retain(|write| !matches!(write, Write::Put(row) if row.key == head));
+    (commit.writes, flight.timers)
+}

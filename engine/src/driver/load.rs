@@ -1,0 +1,190 @@
+//! Loading: a run put together from its rows, as it stood after its last durable record.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+use wf_dsl::{Plan, PlanHash, Time, Value};
+
+use crate::definition::Definition;
+use crate::error::Error;
+use crate::ids::{FrameId, Position, RunId};
+use crate::registry::Registry;
+use crate::rows::{self, EventRow, Unreadable};
+use crate::run::{Blob, Frame, Place, Run, Stored};
+use crate::store::{Key, Row, Store, Turn};
+
+/// The most rows of one read.
+const PAGE: usize = 1_000;
+
+/// A run as it was read.
+pub(crate) struct Loaded {
+    pub(crate) run: Run,
+    pub(crate) definition: Arc<Definition>,
+    /// The records of its birth, kept in its head.
+    pub(crate) birth: Box<RawValue>,
+    /// The version at which its head and frame rows were written.
+    pub(crate) snapshot: u64,
+    /// The timer rows that were written then.
+    pub(crate) timers: BTreeMap<FrameId, Time>,
+    /// Its rows for what it waited for then.
+    pub(crate) waits: BTreeSet<Key>,
+    /// The run at the origin of the chain that led to it.
+    pub(crate) origin: Option<RunId>,
+}
+
+/// Reads a run; none if there is no such run.
+pub(crate) async fn load(store: &dyn Store, registry: &Registry, id: RunId) -> Result<Option<Box<Loaded>>, Error> {
+    let Some(head) = one(store, Key::head(id)).await? else { return Ok(None) };
+    let crate::store::Head { position, records: snapshot, json } = rows::split_head(&head)?;
+    let json = unspill(store, id, FrameId::ROOT, json.to_vec()).await?;
+    let read = rows::read_head(&head.key, &json)?;
+    let definition = definition(store, registry, read.head.plan.0).await?;
+
+    let mut frames = BTreeMap::new();
+    for row in scan(store, Key::frame(id, FrameId(0))..Key::frame(id, FrameId(u32::MAX))).await? {
+        let frame = frame_of(&row.key)?;
+        let json = row.value.get(1..).unwrap_or_default().to_vec();
+        let json = unspill(store, id, frame, json).await?;
+        let read: Frame = serde_json::from_slice(&json).map_err(|error| Unreadable::new(&row.key, error))?;
+        frames.insert(frame, read);
+    }
+    let event = event(store, position).await?;
+    let ty =
+        definition.plan.events.get(&event.name).map(|event| &event.data).or(definition.plan.workflow.input.as_ref());
+    let (trigger, birth) = (Arc::new(event.trigger(ty)), read.birth.clone());
+    let mut run = rows::assemble(id, trigger, position, snapshot, read, frames);
+    let (timers, waits) = (run.timers().collect(), super::commit::waits_of(&run).collect());
+
+    for record in journal(store, id, snapshot).await? {
+        run.apply(&record);
+    }
+    fill_blobs(store, &mut run).await?;
+    Ok(Some(Box::new(Loaded { run, definition, birth, snapshot, timers, waits, origin: event.origin })))
+}
+
+/// The records of a run's journal from number `from` on.
+pub(crate) async fn journal(store: &dyn Store, id: RunId, from: u64) -> Result<Vec<crate::run::Record>, Error> {
+    let first = u32::try_from(from).unwrap_or(u32::MAX);
+    let mut records = Vec::new();
+    for row in scan(store, Key::journal(id, first)..Key::journal(id, u32::MAX)).await? {
+        let turn =
+            Turn::read(&row.value).ok_or_else(|| Unreadable::new(&row.key, "it is not a turn of this format"))?;
+        records.extend(rows::read_records(&row.key, turn.records)?);
+    }
+    Ok(records)
+}
+
+/// The event at a position.
+pub(crate) async fn event(store: &dyn Store, position: Position) -> Result<EventRow, Error> {
+    let first = Key::event(position, 0);
+    let parts = scan(store, first.clone()..Key::event(position, u16::MAX)).await?;
+    let bytes = crate::store::join(parts.iter().map(|row| row.value.as_slice()));
+    match bytes {
+        Some(bytes) => Ok(EventRow::read(&first, &bytes)?),
+        None => Err(Unreadable::new(&first, "it is missing").into()),
+    }
+}
+
+/// The definition with this hash, from the registry or from the store.
+pub(crate) async fn definition(
+    store: &dyn Store,
+    registry: &Registry,
+    hash: PlanHash,
+) -> Result<Arc<Definition>, Error> {
+    if let Some(definition) = registry.pinned(&hash) {
+        return Ok(definition);
+    }
+    let first = Key::plan(&hash.0, 0);
+    let parts = scan(store, first.clone()..Key::plan(&hash.0, u16::MAX)).await?;
+    let bytes: Vec<u8> = parts.into_iter().flat_map(|row| row.value).collect();
+    let text = String::from_utf8(bytes).map_err(|error| Unreadable::new(&first, error))?;
+    let plan = Plan::load(&text).map_err(|error| Unreadable::new(&first, error))?;
+    let definition = Arc::new(Definition::new(Arc::new(plan)));
+    registry.pin(definition.clone());
+    Ok(definition)
+}
+
+pub(crate) async fn one(store: &dyn Store, key: Key) -> Result<Option<Row>, Error> {
+    Ok(store.get(&[key]).await?.pop().flatten())
+}
+
+/// All rows of a range, read in pages.
+pub(crate) async fn scan(store: &dyn Store, mut range: std::ops::Range<Key>) -> Result<Vec<Row>, Error> {
+    let mut rows = Vec::new();
+    loop {
+        let page = store.scan(range.clone(), false, PAGE).await?;
+        let full = page.len() == PAGE;
+        rows.extend(page);
+        match rows.last() {
+            Some(last) if full => range.start = last.key.next(),
+            _ => return Ok(rows),
+        }
+    }
+}
+
+async fn unspill(store: &dyn Store, run: RunId, frame: FrameId, json: Vec<u8>) -> Result<Vec<u8>, Error> {
+    match rows::spilled_keys(run, frame, &json) {
+        Some(keys) => chunks(store, keys).await,
+        None => Ok(json),
+    }
+}
+
+async fn chunks(store: &dyn Store, keys: Vec<Key>) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    for (key, row) in keys.iter().zip(store.get(&keys).await?) {
+        let row = row.ok_or_else(|| Unreadable::new(key, "it is missing"))?;
+        bytes.extend_from_slice(&row.value);
+    }
+    Ok(bytes)
+}
+
+fn frame_of(key: &Key) -> Result<FrameId, Unreadable> {
+    let bytes: Option<[u8; 4]> = key.as_bytes().get(17..21).and_then(|bytes| bytes.try_into().ok());
+    bytes.map(|bytes| FrameId(u32::from_be_bytes(bytes))).ok_or_else(|| Unreadable::new(key, "its key is too short"))
+}
+
+/// Reads the large values that the state refers to.
+async fn fill_blobs(store: &dyn Store, run: &mut Run) -> Result<(), Error> {
+    let id = run.id;
+    let mut wanted = BTreeSet::new();
+    each_stored(run, &mut |stored| {
+        if let Some(blob) = stored.blob {
+            wanted.insert((blob.first, blob.bytes));
+        }
+    });
+    let mut values = BTreeMap::new();
+    for (first, bytes) in wanted {
+        values.insert(first, blob(store, id, Blob { first, bytes }).await?);
+    }
+    each_stored(run, &mut |stored| {
+        if let Some(value) = stored.blob.and_then(|blob| values.get(&blob.first)) {
+            stored.value = value.clone();
+        }
+    });
+    Ok(())
+}
+
+/// Reads a large value.
+pub(crate) async fn blob(store: &dyn Store, id: RunId, blob: Blob) -> Result<Value, Error> {
+    let keys: Vec<Key> = rows::chunk_keys(id, blob.first, blob.bytes).collect();
+    let json = chunks(store, keys).await?;
+    Ok(serde_json::from_slice(&json).map_err(|error| Unreadable::new(&Key::chunk(id, blob.first), error))?)
+}
+
+fn each_stored(run: &mut Run, visit: &mut dyn FnMut(&mut Stored)) {
+    visit(&mut run.head.output);
+    for frame in run.frames.values_mut() {
+        frame.outputs.values_mut().for_each(&mut *visit);
+        match &mut frame.place {
+            Place::Fork { fork, .. } => fork.items.iter_mut().for_each(&mut *visit),
+            Place::Ended { output, .. } => visit(output),
+            _ => {}
+        }
+        for block in &mut frame.blocks {
+            if let Some(crate::run::Exit::Finish(output)) = &mut block.then {
+                visit(output);
+            }
+        }
+    }
+}

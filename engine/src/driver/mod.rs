@@ -1,0 +1,502 @@
+//! The driver: one loop that makes decisions durable and then acts on them.
+//!
+//! It owns all runs that are loaded. Everything that takes time (commits, attempts, reads) is a future in `work`, polled
+//! by the loop itself, so that whoever polls the driver holds the whole engine in hand.
+
+mod active;
+mod birth;
+mod commit;
+mod cron;
+pub(crate) mod load;
+mod perform;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::{mpsc, oneshot};
+use wf_dsl::Time;
+
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::ids::{FrameId, Position, RunId};
+use crate::kind::{BoxFuture, Environment, StepError, StepKind};
+use crate::observe::{Notice, Observer};
+use crate::redact::Redactor;
+use crate::registry::Registry;
+use crate::run::{Command, Input, KeyAnswer, Live, Place};
+use crate::send::{Incoming, Receipt as Sent};
+use crate::store::{CommitError, Due, Fence, Key, Receipt, Row, Store, StoreError, Table};
+use crate::timers::{Timers, WINDOW};
+
+use active::Active;
+pub(crate) use birth::DELAYED_EVENT;
+pub use cron::CATCH_UP_MAX;
+use load::Loaded;
+
+/// Runs that are in memory at once because something happens for them; more wait in the queue.
+const ACTIVE_MAX: usize = 4_096;
+/// Runs that are claimed at once.
+const CLAIM: usize = 256;
+/// Only a store that many processes share needs a lease that ends.
+const LEASE: Duration = Duration::from_secs(30);
+/// How long the loop sleeps when nothing is due, so that what no hint announced is found in the end.
+const POLL_MS: i64 = 60_000;
+
+/// What the handle asks of the driver.
+pub(crate) enum Message {
+    /// Take an event in.
+    Send(Incoming, oneshot::Sender<Result<Sent, Error>>),
+    /// Tell when a run has ended.
+    Await(RunId, oneshot::Sender<Result<(), Error>>),
+    /// End a run.
+    Cancel(RunId, String, oneshot::Sender<Result<(), Error>>),
+    /// Tell when nothing can happen any more without an event from outside.
+    Quiet(oneshot::Sender<()>),
+    /// Stop; runs stay as they are.
+    Stop(oneshot::Sender<()>),
+}
+
+/// Everything that takes time ends in one of these.
+enum Done {
+    Committed(RunId, Result<(Receipt, Vec<KeyAnswerOf>), CommitError>),
+    Born(Box<birth::Births>, Result<Receipt, CommitError>),
+    Duplicate(oneshot::Sender<Result<Sent, Error>>, Sent),
+    Performed { run: RunId, frame: FrameId, attempt: u32, outcome: Result<serde_json::Value, StepError> },
+    Loaded(RunId, Vec<Input>, bool, Result<Option<Box<Loaded>>, Error>),
+    Claimed(Result<Vec<(RunId, Fence)>, StoreError>),
+    TimersRead(Result<Vec<Row>, StoreError>),
+    ChildLooked(RunId, FrameId, RunId, Result<Option<Box<Loaded>>, Error>),
+    TickLooked(u32, Time, Box<cron::Line>, Result<Option<RunId>, Error>),
+    Ticked(Result<cron::Tick, CommitError>),
+    DelayRead(Key, Result<Vec<Option<Row>>, StoreError>),
+    Retry(RunId),
+}
+
+/// What the loop goes on with.
+enum Next {
+    Done(Done),
+    Message(Option<Message>),
+    Time,
+}
+
+/// What the store answered to one wish for an explicit key.
+struct KeyAnswerOf {
+    frame: FrameId,
+    answer: Option<KeyAnswer>,
+    woken: Vec<(RunId, FrameId)>,
+}
+
+/// What the engine is made of.
+pub(crate) struct Parts {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) kinds: HashMap<String, Arc<dyn StepKind>>,
+    pub(crate) registry: Registry,
+    pub(crate) live: Live,
+    pub(crate) redactor: Redactor,
+    pub(crate) environment: Arc<Environment>,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+    pub(crate) seed: u64,
+}
+
+/// The loop's state.
+pub(crate) struct Driver {
+    parts: Parts,
+    inbox: mpsc::UnboundedReceiver<Message>,
+    active: HashMap<RunId, Active>,
+    /// Inputs for runs that are being loaded.
+    loading: HashMap<RunId, Vec<Input>>,
+    work: FuturesUnordered<BoxFuture<'static, Done>>,
+    timers: Timers,
+    reading_timers: bool,
+    claiming: bool,
+    /// The queue may hold runs that nobody has claimed.
+    queue_changed: bool,
+    waiting: HashMap<RunId, Vec<oneshot::Sender<Result<(), Error>>>>,
+    quiet: Vec<oneshot::Sender<()>>,
+    stopping: Option<oneshot::Sender<()>>,
+    cron: BTreeMap<(Time, u32), cron::Line>,
+    /// Ticks that wait until an earlier run has ended.
+    after_end: HashMap<RunId, Vec<(u32, Time, cron::Line)>>,
+    next_event: u64,
+    /// The time that a simulated clock has reached in the store.
+    clock_kept: Time,
+}
+
+impl Driver {
+    pub(crate) fn new(parts: Parts, inbox: mpsc::UnboundedReceiver<Message>) -> Self {
+        let clock_kept = parts.clock.now();
+        Driver {
+            next_event: parts.seed,
+            parts,
+            inbox,
+            active: HashMap::new(),
+            loading: HashMap::new(),
+            work: FuturesUnordered::new(),
+            timers: Timers::unread(),
+            reading_timers: false,
+            claiming: false,
+            queue_changed: true,
+            waiting: HashMap::new(),
+            quiet: Vec::new(),
+            stopping: None,
+            cron: BTreeMap::new(),
+            after_end: HashMap::new(),
+            clock_kept,
+        }
+    }
+
+    /// Runs until the engine is stopped and what was under way has been recorded.
+    pub(crate) async fn run(mut self) {
+        if let Err(error) = self.recover().await {
+            tracing::error!(%error, "the engine cannot start");
+            return;
+        }
+        while !self.is_done() {
+            self.claim();
+            self.read_timers();
+            self.fire();
+            self.tick();
+            self.tell_quiet();
+            let idle = self.is_idle();
+            let due = self.next_due();
+            let clock = self.parts.clock.clone();
+            let idle = idle && self.has_due();
+            let next = tokio::select! {
+                biased;
+                Some(done) = self.work.next(), if !self.work.is_empty() => Next::Done(done),
+                message = self.inbox.recv() => Next::Message(message),
+                () = clock.sleep_until(due, idle) => Next::Time,
+            };
+            match next {
+                Next::Done(done) => self.finish(done),
+                Next::Message(Some(message)) => self.take(message),
+                Next::Message(None) => self.stop(None),
+                Next::Time => {}
+            }
+        }
+        if let Some(stopped) = self.stopping.take() {
+            // The handle may be gone; then nobody wants to know.
+            let _ = stopped.send(());
+        }
+    }
+
+    /// Finds what a process that ended has left: cancel requests and, on a simulated clock, the time.
+    async fn recover(&mut self) -> Result<(), Error> {
+        let store = self.parts.store.clone();
+        self.recover_cron().await?;
+        for row in load::scan(&*store, Key::all(Table::Cancel)).await? {
+            if let Some(run) = row.key.as_cancel() {
+                let reason = String::from_utf8_lossy(row.value.get(1..).unwrap_or_default()).into_owned();
+                self.wake(run, vec![Input::Cancel { reason }], false);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_done(&self) -> bool {
+        self.stopping.is_some() && self.active.values().all(|active| active.in_flight.is_none())
+    }
+
+    /// Whether nothing is happening and nothing is waiting to happen but time.
+    fn is_idle(&self) -> bool {
+        self.work.is_empty() && self.inbox.is_empty() && !self.queue_changed && self.timers.next_page().is_none()
+    }
+
+    fn has_due(&self) -> bool {
+        self.timers.next().is_some() || !self.cron.is_empty()
+    }
+
+    fn next_due(&self) -> Time {
+        let cron = self.cron.keys().next().map(|(at, _)| *at);
+        let poll = Time(self.parts.clock.now().0.saturating_add(POLL_MS));
+        self.timers.next().into_iter().chain(cron).min().unwrap_or(poll)
+    }
+
+    fn tell_quiet(&mut self) {
+        if !self.quiet.is_empty() && self.is_idle() && self.timers.next().is_none() && self.active.is_empty() {
+            for quiet in self.quiet.drain(..) {
+                // Whoever asked may have stopped waiting.
+                let _ = quiet.send(());
+            }
+        }
+    }
+
+    fn stop(&mut self, stopped: Option<oneshot::Sender<()>>) {
+        self.stopping = Some(stopped.unwrap_or_else(|| oneshot::channel().0));
+        self.active.values_mut().for_each(Active::stop_attempts);
+    }
+
+    fn spawn(&mut self, work: impl Future<Output = Done> + Send + 'static) {
+        self.work.push(Box::pin(work));
+    }
+
+    // ── what comes in ───────────────────────────────────────────────────
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Send(incoming, answer) => self.send(incoming, answer),
+            Message::Await(run, answer) => {
+                self.waiting.entry(run).or_default().push(answer);
+                // Whether it has ended already is read where the result is read: in the store.
+                self.wake(run, Vec::new(), false);
+            }
+            Message::Cancel(run, reason, answer) => self.cancel(run, reason, answer),
+            Message::Quiet(answer) => self.quiet.push(answer),
+            Message::Stop(stopped) => self.stop(Some(stopped)),
+        }
+    }
+
+    fn finish(&mut self, done: Done) {
+        match done {
+            Done::Committed(run, result) => self.committed(run, result),
+            Done::Born(births, result) => self.born(*births, result),
+            Done::Duplicate(answer, sent) => drop(answer.send(Ok(sent))),
+            Done::Performed { run, frame, attempt, outcome } => {
+                if let Some(active) = self.active.get_mut(&run) {
+                    active.attempts.remove(&frame);
+                    active.inputs.push_back(Input::Outcome { frame, attempt, outcome });
+                    self.step(run);
+                }
+            }
+            Done::Loaded(run, inputs, queued, loaded) => self.loaded(run, inputs, queued, loaded),
+            Done::Claimed(claimed) => self.claimed(claimed),
+            Done::TimersRead(rows) => {
+                self.reading_timers = false;
+                match rows {
+                    Ok(rows) => {
+                        let page: Vec<Due> = rows.iter().filter_map(|row| row.key.as_timer()).collect();
+                        self.timers.read(&page);
+                    }
+                    Err(error) => tracing::error!(%error, "timers cannot be read"),
+                }
+            }
+            Done::ChildLooked(run, frame, child, loaded) => self.child_looked(run, frame, child, loaded),
+            Done::DelayRead(key, row) => self.delay_read(&key, row),
+            Done::TickLooked(id, tick, line, open) => self.tick_looked(id, tick, *line, open),
+            Done::Ticked(tick) => self.ticked(tick),
+            Done::Retry(run) => self.step(run),
+        }
+    }
+
+    // ── timers ──────────────────────────────────────────────────────────
+
+    fn read_timers(&mut self) {
+        let Some(from) = self.timers.next_page().filter(|_| !self.reading_timers) else { return };
+        self.reading_timers = true;
+        let rows = self.parts.store.scan(from..Key::all(Table::Timer).end, false, WINDOW);
+        self.spawn(async move { Done::TimersRead(rows.await) });
+    }
+
+    fn fire(&mut self) {
+        let now = self.parts.clock.now();
+        while self.active.len() + self.loading.len() < ACTIVE_MAX
+            && let Some(due) = self.timers.pop(now)
+        {
+            if due.frame == birth::DELAYED_EVENT {
+                self.send_delayed(due);
+            } else {
+                self.wake(due.run, vec![Input::Due], false);
+            }
+        }
+    }
+
+    // ── the queue ───────────────────────────────────────────────────────
+
+    fn claim(&mut self) {
+        if !self.queue_changed || self.claiming || self.stopping.is_some() || self.active.len() >= ACTIVE_MAX {
+            return;
+        }
+        self.claiming = true;
+        let most = CLAIM.min(ACTIVE_MAX - self.active.len());
+        let claimed = self.parts.store.claim(0, most, LEASE);
+        self.spawn(async move { Done::Claimed(claimed.await) });
+    }
+
+    fn claimed(&mut self, claimed: Result<Vec<(RunId, Fence)>, StoreError>) {
+        self.claiming = false;
+        match claimed {
+            Ok(runs) => {
+                self.queue_changed = !runs.is_empty();
+                for (run, _) in runs {
+                    self.wake(run, vec![Input::Interrupted], true);
+                }
+            }
+            Err(error) => {
+                self.queue_changed = false;
+                tracing::error!(%error, "the queue cannot be read");
+            }
+        }
+    }
+
+    // ── waking ──────────────────────────────────────────────────────────
+
+    /// Gives inputs to a run, which is loaded first if it is not in memory.
+    fn wake(&mut self, id: RunId, inputs: Vec<Input>, queued: bool) {
+        if let Some(active) = self.active.get_mut(&id) {
+            active.queued |= queued;
+            // A run that is in memory has interrupted nothing.
+            active.inputs.extend(inputs.into_iter().filter(|input| !matches!(input, Input::Interrupted)));
+            if queued {
+                self.look_around(id);
+            }
+            return self.step(id);
+        }
+        if let Some(waiting) = self.loading.get_mut(&id) {
+            waiting.extend(inputs);
+            return;
+        }
+        self.loading.insert(id, Vec::new());
+        let (store, registry) = (self.parts.store.clone(), self.parts.registry.clone());
+        self.spawn(async move { Done::Loaded(id, inputs, queued, load::load(&*store, &registry, id).await) });
+    }
+
+    fn loaded(&mut self, id: RunId, mut inputs: Vec<Input>, queued: bool, loaded: Result<Option<Box<Loaded>>, Error>) {
+        inputs.extend(self.loading.remove(&id).unwrap_or_default());
+        let loaded = match loaded {
+            Ok(Some(loaded)) => loaded,
+            Ok(None) => {
+                let error = Error::new(crate::error::ErrorKind::NotFound, format!("there is no run {id}"));
+                return self.tell_waiting(id, &Err(error));
+            }
+            Err(error) => {
+                tracing::error!(run = %id, %error, "the run cannot be loaded");
+                return self.tell_waiting(id, &Err(error));
+            }
+        };
+        if loaded.run.is_ended() {
+            self.tell_waiting(id, &Ok(()));
+            return self.forget_wakes(&loaded, queued);
+        }
+        if self.stopping.is_some() || self.is_blocked(&loaded) {
+            return;
+        }
+        let born = loaded.run.version > 0;
+        let mut active = Active::loaded(*loaded, queued);
+        if !born {
+            active.inputs.push_back(Input::Start);
+        }
+        active.inputs.extend(inputs);
+        // A cancel request is durable before anything acts on it, so it may be older than this load.
+        self.active.insert(id, active);
+        if born && queued {
+            self.look_around(id);
+        }
+        self.step(id);
+    }
+
+    /// A run that has ended may still be named in the queue or in a cancel request, by a hint that came too late.
+    fn forget_wakes(&mut self, loaded: &Loaded, queued: bool) {
+        let run = &loaded.run;
+        let mut commit = crate::store::Commit::default();
+        commit.writes.push(crate::store::Write::Delete(Key::cancel(run.id)));
+        if queued {
+            let ready = commit::ready(run.id);
+            commit.writes.push(crate::store::Write::Delete(Key::queue(ready, run.position, run.id)));
+        }
+        let commit = self.parts.store.commit(commit);
+        let id = run.id;
+        self.spawn(async move {
+            if let Err(error) = commit.await {
+                tracing::warn!(run = %id, %error, "a late hint stays in the store");
+            }
+            Done::Retry(id)
+        });
+    }
+
+    /// A run whose plan needs a kind that this host does not have stays as it is.
+    fn is_blocked(&self, loaded: &Loaded) -> bool {
+        let missing = loaded.definition.plan.kinds.keys().find(|kind| !self.parts.kinds.contains_key(*kind));
+        if let Some(kind) = missing {
+            tracing::warn!(run = %loaded.run.id, kind, "the run is blocked: this host does not have the kind");
+        }
+        missing.is_some()
+    }
+
+    /// Looks at everything that may have woken a run while nobody was there: children, keys.
+    fn look_around(&mut self, id: RunId) {
+        let Some(active) = self.active.get(&id) else { return };
+        let mut children = Vec::new();
+        let mut keys = Vec::new();
+        for (frame, state) in &active.run.frames {
+            match &state.place {
+                Place::Child { run: child, .. } => children.push((*frame, *child)),
+                Place::Key { taken: true, .. } => keys.push(Input::Key { frame: *frame, answer: KeyAnswer::Freed }),
+                _ => {}
+            }
+        }
+        let outstanding = active.run.outstanding();
+        for (frame, child) in children {
+            self.look_at_child(id, frame, child);
+        }
+        let Some(active) = self.active.get_mut(&id) else { return };
+        active.inputs.extend(keys);
+        let wanted: Vec<Command> = outstanding
+            .into_iter()
+            .filter(|command| match command {
+                Command::WantKey(held) => {
+                    matches!(&active.run.frame(held.frame).place, Place::Key { taken: false, .. })
+                }
+                _ => true,
+            })
+            .collect();
+        active.wanted.extend(wanted);
+    }
+
+    fn look_at_child(&mut self, id: RunId, frame: FrameId, child: RunId) {
+        let Some(active) = self.active.get_mut(&id) else { return };
+        active.hints += 1;
+        let (store, registry) = (self.parts.store.clone(), self.parts.registry.clone());
+        self.spawn(async move { Done::ChildLooked(id, frame, child, load::load(&*store, &registry, child).await) });
+    }
+
+    fn child_looked(&mut self, id: RunId, frame: FrameId, child: RunId, loaded: Result<Option<Box<Loaded>>, Error>) {
+        let Some(active) = self.active.get_mut(&id) else { return };
+        active.hints -= 1;
+        match loaded {
+            Ok(Some(loaded)) if loaded.run.is_ended() => {
+                let result = commit::result_of(&loaded.run);
+                active.inputs.push_back(Input::ChildEnded { frame, run: child, result });
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(run = %id, %child, %error, "an invoked run cannot be read"),
+        }
+        self.step(id);
+    }
+
+    // ── telling ─────────────────────────────────────────────────────────
+
+    fn tell_waiting(&mut self, run: RunId, result: &Result<(), Error>) {
+        self.offer_waiting(run);
+        for waiting in self.waiting.remove(&run).unwrap_or_default() {
+            // Whoever asked may have stopped waiting.
+            let _ = waiting.send(result.clone());
+        }
+    }
+
+    fn observe(&self, notice: &Notice<'_>) {
+        if let Some(observer) = &self.parts.observer {
+            observer.observe(notice);
+        }
+    }
+
+    fn cancel(&mut self, run: RunId, reason: String, answer: oneshot::Sender<Result<(), Error>>) {
+        let mut commit = crate::store::Commit::default();
+        let mut value = vec![crate::store::ROW_VERSION];
+        value.extend_from_slice(reason.as_bytes());
+        commit.writes.push(crate::store::Write::Put(Row { key: Key::cancel(run), value }));
+        let commit = self.parts.store.commit(commit);
+        self.wake(run, vec![Input::Cancel { reason }], false);
+        self.spawn(async move {
+            // The handle may be gone; the request stands all the same.
+            let _ = answer.send(commit.await.map(drop).map_err(Error::from));
+            Done::Retry(run)
+        });
+    }
+
+    fn position_of_log(receipt: &Receipt, index: usize) -> Position {
+        receipt.events.get(index).copied().unwrap_or(receipt.at)
+    }
+}

@@ -1,0 +1,350 @@
+//! The engine's door: build it, send events, await runs.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+use tokio::sync::{mpsc, oneshot};
+use wf_dsl::{Catalog, Plan, Value};
+
+use crate::clock::{Clock, SystemClock};
+use crate::driver::{Driver, Message, Parts, load};
+use crate::error::{Error, ErrorKind};
+use crate::ids::RunId;
+use crate::kind::{Connection, Environment, StepKind};
+use crate::observe::Observer;
+use crate::redact::{Redactor, SECRET_BYTES_MIN};
+use crate::registry::Registry;
+use crate::report::{self, RunReport};
+use crate::run::{Live, Record};
+use crate::send::{Event, Incoming, Receipt};
+use crate::start;
+use crate::store::{MemoryStore, Store};
+use crate::unsupported::unsupported;
+
+/// A running engine. Clones share it; the last one that is dropped stops it, as a crash would: nothing is lost.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    messages: mpsc::UnboundedSender<Message>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Arc<dyn Store>,
+    registry: Registry,
+    clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("registry", &self.registry).field("clock", &self.clock).finish_non_exhaustive()
+    }
+}
+
+/// Collects what an engine is made of.
+pub struct Builder {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    kinds: HashMap<String, Arc<dyn StepKind>>,
+    twice: Vec<String>,
+    plans: Vec<Arc<Plan>>,
+    live: Live,
+    environment: Environment,
+    observer: Option<Arc<dyn Observer>>,
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder").field("plans", &self.plans.len()).finish_non_exhaustive()
+    }
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Builder {
+            store: Arc::new(MemoryStore::new()),
+            clock: Arc::new(SystemClock::default()),
+            kinds: HashMap::new(),
+            twice: Vec::new(),
+            plans: Vec::new(),
+            live: Live::default(),
+            environment: Environment::default(),
+            observer: None,
+        }
+    }
+}
+
+impl Builder {
+    /// Where runs live; in memory if it is not said, so that nothing outlives the process.
+    #[must_use]
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Arc::new(store);
+        self
+    }
+
+    /// Where time comes from; the machine's clock if it is not said.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Adds a step kind.
+    #[must_use]
+    pub fn kind(self, kind: impl StepKind) -> Self {
+        self.kinds([Arc::new(kind) as Arc<dyn StepKind>])
+    }
+
+    /// Adds step kinds.
+    #[must_use]
+    pub fn kinds(mut self, kinds: impl IntoIterator<Item = Arc<dyn StepKind>>) -> Self {
+        for kind in kinds {
+            let name = kind.describe().name;
+            if self.kinds.insert(name.clone(), kind).is_some() {
+                self.twice.push(name);
+            }
+        }
+        self
+    }
+
+    /// Adds workflows; each becomes the newest of its name.
+    #[must_use]
+    pub fn plans(mut self, plans: impl IntoIterator<Item = Plan>) -> Self {
+        self.plans.extend(plans.into_iter().map(Arc::new));
+        self
+    }
+
+    /// The project's configuration, as `config` gives it to expressions.
+    #[must_use]
+    pub fn config(mut self, config: Value) -> Self {
+        self.live.config = config;
+        self
+    }
+
+    /// The project's secrets by name. They are taken out of everything that is stored or shown.
+    #[must_use]
+    pub fn secrets(mut self, secrets: BTreeMap<String, Arc<str>>) -> Self {
+        self.live.secrets = secrets;
+        self
+    }
+
+    /// The connections of the project.
+    #[must_use]
+    pub fn connections(mut self, connections: impl IntoIterator<Item = Connection>) -> Self {
+        let by_name = connections.into_iter().map(|connection| (connection.name.clone(), connection)).collect();
+        self.environment.connections = Arc::new(by_name);
+        self
+    }
+
+    /// The folder for messages of connections that are not configured, and for the files of databases that are not.
+    /// Without it, nothing stands in for what is not configured.
+    #[must_use]
+    pub fn stand_ins(mut self, outbox: impl AsRef<std::path::Path>, files: impl AsRef<std::path::Path>) -> Self {
+        self.environment.outbox = Some(outbox.as_ref().into());
+        self.environment.stand_ins = Some(files.as_ref().into());
+        self
+    }
+
+    /// The project's folder, for attachments and the like.
+    #[must_use]
+    pub fn project(mut self, folder: impl AsRef<std::path::Path>) -> Self {
+        self.environment.project = Some(folder.as_ref().into());
+        self
+    }
+
+    /// Somebody who sees every record as soon as it is durable.
+    #[must_use]
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// What the language needs to know of the kinds that were added.
+    pub fn catalog(&self) -> Catalog {
+        self.kinds.values().map(|kind| kind.describe()).collect()
+    }
+
+    /// Starts the engine on the present tokio runtime: what the store holds goes on at once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] if a workflow uses something that this engine does not execute, or a kind that was not
+    /// added; [`ErrorKind::Conflict`] for a kind that was added twice or a store of the other sort of time;
+    /// [`ErrorKind::Invalid`] for a secret that is too short; and whatever the store answers.
+    pub async fn build(self) -> Result<Engine, Error> {
+        if let Some(twice) = self.twice.first() {
+            return Err(Error::new(ErrorKind::Conflict, format!("the kind `{twice}` was added twice")));
+        }
+        for kind in self.kinds.values().map(|kind| kind.describe()) {
+            wf_dsl::Type::from_schema(&kind.output).map_err(|error| {
+                let message = format!("the output schema of the kind `{}` is none: {error}", kind.name);
+                Error::new(ErrorKind::Invalid, message)
+            })?;
+        }
+        for (name, secret) in &self.live.secrets {
+            if secret.len() < SECRET_BYTES_MIN {
+                let message = format!("the secret `{name}` is shorter than {SECRET_BYTES_MIN} bytes");
+                return Err(Error::new(ErrorKind::Invalid, message));
+            }
+        }
+        for plan in &self.plans {
+            self.refuse_unsupported(plan)?;
+        }
+        start::set_clock(&*self.store, &*self.clock).await?;
+        let registry = start::register(&*self.store, self.plans).await?;
+        let (messages, inbox) = mpsc::unbounded_channel();
+        let shared = Shared { store: self.store.clone(), registry: registry.clone(), clock: self.clock.clone() };
+        let driver = Driver::new(
+            Parts {
+                store: self.store,
+                clock: self.clock,
+                kinds: self.kinds,
+                registry,
+                redactor: Redactor::new(&self.live.secrets),
+                live: self.live,
+                environment: Arc::new(self.environment),
+                observer: self.observer,
+                seed: chance(),
+            },
+            inbox,
+        );
+        tokio::spawn(driver.run());
+        Ok(Engine { messages, shared: Arc::new(shared) })
+    }
+
+    fn refuse_unsupported(&self, plan: &Plan) -> Result<(), Error> {
+        let workflow = &plan.workflow.name.value;
+        if let Some(found) = unsupported(&plan.workflow).first() {
+            let message = format!("workflow `{workflow}`: this engine does not execute {}", found.what);
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
+        if let Some(kind) = plan.kinds.keys().find(|kind| !self.kinds.contains_key(*kind)) {
+            let message = format!("workflow `{workflow}` uses the kind `{kind}`, which this host does not have");
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
+        Ok(())
+    }
+}
+
+/// Sixty-four bits that no other process has, where event ids begin to count.
+fn chance() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
+
+impl Engine {
+    /// Collects what an engine is made of.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Sends an event. When this returns, the event and the runs that it starts are durable.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] if the data does not fit the event's type or is longer than
+    /// [`EVENT_BYTES_MAX`](crate::EVENT_BYTES_MAX); nothing happened then, nor with any other error but
+    /// [`ErrorKind::Unknown`].
+    pub async fn send(&self, event: Event) -> Result<Receipt, Error> {
+        self.ask(|answer| Message::Send(Incoming::Event(event), answer)).await?
+    }
+
+    /// Starts a run of one workflow by hand with `data` for its first event trigger, or for its `input`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is no such workflow, otherwise as [`Engine::send`].
+    pub async fn start(&self, workflow: &str, data: Json) -> Result<RunId, Error> {
+        let event = self.trigger_of(workflow)?;
+        self.start_with(workflow, &event, data).await
+    }
+
+    /// The same with the name of the event that the run sees, for workflows with several triggers.
+    ///
+    /// # Errors
+    /// As [`Engine::start`].
+    pub async fn start_with(&self, workflow: &str, event: &str, data: Json) -> Result<RunId, Error> {
+        let start = Incoming::Start { workflow: workflow.to_owned(), event: event.to_owned(), data };
+        let receipt = self.ask(|answer| Message::Send(start, answer)).await??;
+        receipt.runs.first().copied().ok_or_else(|| Error::new(ErrorKind::NotFound, "no run was started"))
+    }
+
+    fn trigger_of(&self, workflow: &str) -> Result<String, Error> {
+        let plan = self.shared.registry.plan(workflow);
+        let plan = plan.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no workflow `{workflow}`")))?;
+        let event = plan.workflow.triggers.iter().find_map(|trigger| match trigger {
+            wf_dsl::Trigger::Event { event, .. } => Some(event.value.clone()),
+            wf_dsl::Trigger::Cron { .. } => None,
+        });
+        Ok(event.unwrap_or_else(|| "wf.invoke".to_owned()))
+    }
+
+    /// Waits until a run has ended, and tells how.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is no such run, and whatever the store answers.
+    pub async fn wait(&self, run: RunId) -> Result<RunReport, Error> {
+        self.ask(|answer| Message::Await(run, answer)).await??;
+        self.report(run).await
+    }
+
+    /// How a run stands, with its steps.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is no such run, and whatever the store answers.
+    pub async fn report(&self, run: RunId) -> Result<RunReport, Error> {
+        report::report(&*self.shared.store, &self.shared.registry, run).await
+    }
+
+    /// Asks a run to end. Durable when this returns; what is under way is given up, `finally` runs.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is no such run, [`ErrorKind::Conflict`] if it has ended.
+    pub async fn cancel(&self, run: RunId, reason: &str) -> Result<(), Error> {
+        let report = self.report(run).await?;
+        if report.ended_at.is_some() {
+            return Err(Error::new(ErrorKind::Conflict, format!("run {run} has ended: {}", report.status.as_str())));
+        }
+        self.ask(|answer| Message::Cancel(run, reason.to_owned(), answer)).await?
+    }
+
+    /// Resolves when nothing can happen any more without an event from outside: no run works, and no timer is set.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Stopped`]
+    pub async fn quiet(&self) -> Result<(), Error> {
+        self.ask(Message::Quiet).await
+    }
+
+    /// All runs that have not ended, in the order of their ids. For tools: it reads the whole queue and all timers.
+    ///
+    /// # Errors
+    /// Whatever the store answers.
+    pub async fn open_runs(&self) -> Result<Vec<RunId>, Error> {
+        report::open_runs(&*self.shared.store).await
+    }
+
+    /// All records of a run in their order, for tools that show or export them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is no such run, and whatever the store answers.
+    pub async fn records(&self, run: RunId) -> Result<Vec<Record>, Error> {
+        let loaded = load::load(&*self.shared.store, &self.shared.registry, run).await?;
+        let loaded = loaded.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no run {run}")))?;
+        report::records(&*self.shared.store, &loaded).await
+    }
+
+    /// The present time of the engine's clock.
+    pub fn now(&self) -> wf_dsl::Time {
+        self.shared.clock.now()
+    }
+
+    /// Stops the engine: attempts in flight are given up and made again by the next engine on this store.
+    pub async fn shutdown(&self) {
+        // An engine that has stopped needs no stopping.
+        let _ = self.ask(Message::Stop).await;
+    }
+
+    async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, Error> {
+        let (answer, told) = oneshot::channel();
+        self.messages.send(message(answer)).map_err(|_| Error::stopped())?;
+        told.await.map_err(|_| Error::stopped())
+    }
+}

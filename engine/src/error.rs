@@ -1,0 +1,81 @@
+//! What can go wrong for a host program.
+
+use std::sync::Arc;
+
+use crate::rows::Unreadable;
+use crate::store::{CommitError, StoreError};
+
+/// Why the engine could not do what it was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    #[source]
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+}
+
+/// What sort of thing went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// There is no such workflow, run or kind.
+    NotFound,
+    /// The data of an event or of an input does not fit its type, or is too large.
+    Invalid,
+    /// A workflow uses something that this engine or this host does not have.
+    Unsupported,
+    /// The store does not take commits; what was asked did not happen.
+    Unavailable,
+    /// The store failed; what was asked may have happened or not.
+    Unknown,
+    /// What the store holds cannot be read.
+    Damaged,
+    /// What was asked for contradicts what is there.
+    Conflict,
+    /// The engine has been shut down.
+    Stopped,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Error { kind, message: message.into(), source: None }
+    }
+
+    fn caused(kind: ErrorKind, message: String, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Error { kind, message, source: Some(Arc::new(source)) }
+    }
+
+    pub(crate) fn stopped() -> Self {
+        Error::new(ErrorKind::Stopped, "the engine has been shut down")
+    }
+
+    /// What sort of thing went wrong.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Error::caused(ErrorKind::Unavailable, format!("the store cannot be read: {error}"), error)
+    }
+}
+
+impl From<CommitError> for Error {
+    fn from(error: CommitError) -> Self {
+        let kind = match error {
+            CommitError::Unknown(_) => ErrorKind::Unknown,
+            CommitError::TooLarge => ErrorKind::Invalid,
+            CommitError::NotCommitted(_) => ErrorKind::Unavailable,
+            _ => ErrorKind::Conflict,
+        };
+        Error::caused(kind, error.to_string(), error)
+    }
+}
+
+impl From<Unreadable> for Error {
+    fn from(error: Unreadable) -> Self {
+        Error::caused(ErrorKind::Damaged, error.to_string(), error)
+    }
+}

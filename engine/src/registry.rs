@@ -1,0 +1,51 @@
+//! The definitions that the engine knows: the newest of each workflow, and those that old runs are pinned to.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, RwLock};
+
+use wf_dsl::{Plan, PlanHash};
+
+use crate::definition::Definition;
+use crate::run::Workflows;
+
+/// Definitions by workflow and by hash.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Registry {
+    newest: BTreeMap<String, (u16, Arc<Definition>)>,
+    by_hash: Arc<RwLock<HashMap<PlanHash, Arc<Definition>>>>,
+}
+
+impl Registry {
+    /// Makes a definition the newest of its workflow.
+    pub(crate) fn add(&mut self, number: u16, definition: Arc<Definition>) {
+        self.pin(definition.clone());
+        self.newest.insert(definition.plan.workflow.name.value.clone(), (number, definition));
+    }
+
+    /// Remembers a definition that runs are pinned to.
+    pub(crate) fn pin(&self, definition: Arc<Definition>) {
+        let mut by_hash = self.by_hash.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        by_hash.insert(definition.plan.hash, definition);
+    }
+
+    /// The definition with this hash, if it is known.
+    pub(crate) fn pinned(&self, hash: &PlanHash) -> Option<Arc<Definition>> {
+        self.by_hash.read().unwrap_or_else(std::sync::PoisonError::into_inner).get(hash).cloned()
+    }
+
+    /// The newest definition of every workflow, with its number, in the order of their names.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u16, &Arc<Definition>)> {
+        self.newest.values().map(|(number, definition)| (*number, definition))
+    }
+
+    /// The newest plan of a workflow.
+    pub(crate) fn plan(&self, workflow: &str) -> Option<&Arc<Plan>> {
+        self.newest.get(workflow).map(|(_, definition)| &definition.plan)
+    }
+}
+
+impl Workflows for Registry {
+    fn newest(&self, name: &str) -> Option<(u16, &Arc<Definition>)> {
+        self.newest.get(name).map(|(number, definition)| (*number, definition))
+    }
+}

@@ -1,0 +1,253 @@
+//! Reports: how a run went, read from its rows.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use serde_json::Value as Json;
+use wf_dsl::Time;
+
+use crate::driver::load::{self, Loaded};
+use crate::error::{Error, ErrorKind};
+use crate::ids::{FrameId, RunId};
+use crate::registry::Registry;
+use crate::rows;
+use crate::run::{Fact, Failure, Parent, Place, Record, Run, Status};
+use crate::store::{Key, Store, Table};
+
+/// How a run stands or went.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunReport {
+    /// The run.
+    pub run: RunId,
+    /// Its workflow.
+    pub workflow: String,
+    /// The first run of the chain that led to it; itself if nothing did.
+    pub origin: RunId,
+    /// The event that it was born of.
+    pub event: EventReport,
+    /// How it stands.
+    pub status: Status,
+    /// What it `finish`ed with.
+    pub output: Json,
+    /// Why it failed.
+    pub error: Option<Failure>,
+    /// When it began.
+    pub started_at: Time,
+    /// When it ended.
+    pub ended_at: Option<Time>,
+    /// When something is due for it next.
+    pub due: Option<Time>,
+    /// Its steps in the order in which they were entered; a step that was visited twice is there twice.
+    pub steps: Vec<StepReport>,
+    /// The events that it sent.
+    pub events: Vec<EventReport>,
+}
+
+/// An event by name and id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EventReport {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: String,
+}
+
+/// One visit of one step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepReport {
+    /// The step.
+    pub id: String,
+    /// The iterations and branches it is in, such as `items[3]`; none outside of loops and branches.
+    pub iteration: Option<String>,
+    /// How it stands: `running`, `waiting`, `finished`, `failed`, `skipped` or `cancelled`.
+    pub status: &'static str,
+    /// Attempts that were made.
+    pub attempts: u32,
+    /// When it was entered.
+    pub started_at: Time,
+    /// When it ended.
+    pub ended_at: Option<Time>,
+    /// Its output.
+    pub output: Json,
+    /// Why it failed.
+    pub error: Option<Failure>,
+    frame: FrameId,
+}
+
+/// Reads how a run went.
+pub(crate) async fn report(store: &dyn Store, registry: &Registry, id: RunId) -> Result<RunReport, Error> {
+    let loaded = load::load(store, registry, id).await?;
+    let loaded = loaded.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no run {id}")))?;
+    let records = records(store, &loaded).await?;
+    let run = &loaded.run;
+    let mut tracker = Tracker::new(run, &loaded);
+    records.iter().for_each(|record| tracker.see(record));
+    Ok(RunReport {
+        run: id,
+        workflow: loaded.definition.plan.workflow.name.value.clone(),
+        origin: loaded.origin.unwrap_or(id),
+        event: EventReport { name: run.trigger.name.clone(), id: run.trigger.id.clone() },
+        status: run.head.status,
+        output: run.head.output.value.to_json(),
+        error: run.head.failure.clone(),
+        started_at: run.head.started,
+        ended_at: run.head.ended,
+        due: run.timers().map(|(_, due)| due).min(),
+        steps: tracker.steps,
+        events: tracker.events,
+    })
+}
+
+/// All records of a run: those of its birth, then its journal.
+pub(crate) async fn records(store: &dyn Store, loaded: &Loaded) -> Result<Vec<Record>, Error> {
+    let id = loaded.run.id;
+    let mut records = rows::read_records(&Key::head(id), loaded.birth.get().as_bytes())?;
+    records.extend(load::journal(store, id, 0).await?);
+    let mut large = std::collections::HashMap::new();
+    for record in &mut records {
+        if let Fact::Finished { output, .. } | Fact::RunEnded { output, .. } | Fact::Ended { output, .. } =
+            &mut record.fact
+            && let Some(blob) = output.blob
+        {
+            let value = match large.get(&blob.first) {
+                Some(value) => wf_dsl::Value::clone(value),
+                None => load::blob(store, id, blob).await?,
+            };
+            large.insert(blob.first, value.clone());
+            output.value = value;
+        }
+    }
+    Ok(records)
+}
+
+/// The runs that have a row in the queue, a timer or a wait.
+pub(crate) async fn open_runs(store: &dyn Store) -> Result<Vec<RunId>, Error> {
+    let mut open = BTreeSet::new();
+    for row in load::scan(store, Key::all(Table::Queue)).await? {
+        open.extend(row.key.as_queue().map(|(_, _, run)| run));
+    }
+    for row in load::scan(store, Key::all(Table::Timer)).await? {
+        let due = row.key.as_timer().filter(|due| due.frame != crate::driver::DELAYED_EVENT);
+        open.extend(due.map(|due| due.run));
+    }
+    for row in load::scan(store, Key::all(Table::Wait)).await? {
+        open.extend(row.key.as_wait().map(|(run, _)| run));
+    }
+    Ok(open.into_iter().collect())
+}
+
+/// Follows records and keeps one line for each visit of a step.
+struct Tracker<'a> {
+    replay: Run,
+    loaded: &'a Loaded,
+    steps: Vec<StepReport>,
+    events: Vec<EventReport>,
+}
+
+impl<'a> Tracker<'a> {
+    fn new(run: &Run, loaded: &'a Loaded) -> Self {
+        let replay = Run::new(run.id, run.head.plan.0, run.trigger.clone(), None, run.head.started);
+        Tracker { replay, loaded, steps: Vec::new(), events: Vec::new() }
+    }
+
+    fn see(&mut self, record: &Record) {
+        self.replay.apply(record);
+        let (frame, at) = (record.frame, record.at);
+        match &record.fact {
+            Fact::Entered { step, .. } => {
+                let line = StepReport {
+                    id: step.to_string(),
+                    iteration: self.iteration(frame),
+                    status: "running",
+                    attempts: 0,
+                    started_at: at,
+                    ended_at: None,
+                    output: Json::Null,
+                    error: None,
+                    frame,
+                };
+                self.steps.push(line);
+            }
+            Fact::Skipped { step } => self.end(frame, step, at, "skipped", Json::Null, None),
+            Fact::AttemptStarted { step, attempt, .. } => {
+                let attempt = *attempt;
+                self.line(frame, step, |line| {
+                    line.attempts = line.attempts.max(attempt);
+                    line.status = "running";
+                });
+            }
+            Fact::AttemptFailed { step, failure, .. } => self.line(frame, step, |line| {
+                line.status = "waiting";
+                line.error = Some(failure.clone());
+            }),
+            Fact::Slept { step, .. } | Fact::Invoked { step, detached: false, .. } | Fact::KeyTaken { step } => {
+                self.line(frame, step, |line| line.status = "waiting");
+            }
+            Fact::Finished { step, output } => {
+                self.end(frame, step, at, "finished", output.value.to_json(), None);
+            }
+            Fact::Failed { step, failure } => self.end(frame, step, at, "failed", Json::Null, Some(failure)),
+            Fact::Abandoned { step } => self.end(frame, step, at, "cancelled", Json::Null, None),
+            Fact::Sent { id, name, .. } => {
+                self.events.push(EventReport { name: name.clone(), id: id.to_string() });
+            }
+            Fact::RunEnded { .. } => {
+                // What encloses the last step is not left by a record of its own.
+                for line in self.steps.iter_mut().filter(|line| line.ended_at.is_none()) {
+                    line.ended_at = Some(at);
+                    line.status = if line.status == "running" { "finished" } else { line.status };
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn line(&mut self, frame: FrameId, step: &str, change: impl FnOnce(&mut StepReport)) {
+        let line = self.steps.iter_mut().rev().find(|line| line.frame == frame && line.id == step);
+        if let Some(line) = line {
+            change(line);
+        }
+    }
+
+    fn end(
+        &mut self,
+        frame: FrameId,
+        step: &str,
+        at: Time,
+        status: &'static str,
+        output: Json,
+        error: Option<&Failure>,
+    ) {
+        self.line(frame, step, |line| {
+            line.status = status;
+            line.ended_at = Some(at);
+            line.output = output;
+            line.error = error.cloned();
+        });
+    }
+
+    fn iteration(&self, frame: FrameId) -> Option<String> {
+        let mut parts: Vec<String> = self
+            .replay
+            .with_parents(frame)
+            .filter_map(|frame| frame.parent.as_ref())
+            .map(|parent| format!("{}[{}]", parent.step, self.part(parent)))
+            .collect();
+        parts.reverse();
+        (!parts.is_empty()).then(|| parts.join("."))
+    }
+
+    fn part(&self, parent: &Parent) -> String {
+        let workflow = &self.loaded.definition.plan.workflow;
+        let body = workflow.find(&parent.step).map(|ix| &workflow.step(ix).body);
+        if let Some(wf_dsl::Body::Parallel { branches, .. }) = body {
+            return branches.get(parent.index as usize).map(|(name, _)| name.value.clone()).unwrap_or_default();
+        }
+        match self.replay.frames.get(&parent.frame).map(|frame| &frame.place) {
+            Some(Place::Fork { fork, .. }) => {
+                fork.keys.get(parent.index as usize).cloned().unwrap_or_else(|| parent.index.to_string())
+            }
+            _ => parent.index.to_string(),
+        }
+    }
+}

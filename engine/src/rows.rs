@@ -1,0 +1,231 @@
+//! How runs, records and events are written in rows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use wf_dsl::{Time, Type, Value};
+
+use crate::ids::{EventId, FrameId, Position, RunId};
+use crate::run::{Fact, Frame, Head, Record, Run, Trigger};
+use crate::store::{self, CHUNK_BYTES, Key, ROW_VERSION, Row, Write};
+
+/// Longer JSON of a head or a frame is cut into chunk rows.
+const ROW_JSON_MAX: usize = CHUNK_BYTES;
+/// Chunk numbers from here on belong to the heads and frames that are too long for their rows.
+const SPILL: u32 = 1 << 31;
+/// Chunks that are set aside for each of those.
+const SPILL_CHUNKS: u32 = 1_024;
+
+/// A row that is not what it should be.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("row {key:?} cannot be read: {why}")]
+pub struct Unreadable {
+    key: Key,
+    why: String,
+}
+
+impl Unreadable {
+    pub(crate) fn new(key: &Key, why: impl ToString) -> Self {
+        Unreadable { key: key.clone(), why: why.to_string() }
+    }
+}
+
+/// An event as its row holds it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct EventRow {
+    pub(crate) id: EventId,
+    /// The id that the sender gave, which is the one that it was answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sender_id: Option<String>,
+    pub(crate) name: String,
+    pub(crate) ts: Time,
+    pub(crate) received: Time,
+    /// The data as it came, or as the sending step's expressions gave it.
+    pub(crate) data: Value,
+    /// The run that sent it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sent_by: Option<RunId>,
+    /// The first run of the chain of runs and events that led to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) origin: Option<RunId>,
+}
+
+impl EventRow {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        to_bytes(self)
+    }
+
+    pub(crate) fn read(key: &Key, bytes: &[u8]) -> Result<Self, Unreadable> {
+        from_bytes(key, bytes)
+    }
+
+    /// The event as its runs see it: the data typed as the pinned plan says.
+    pub(crate) fn trigger(&self, ty: Option<&Type>) -> Trigger {
+        let typed = ty.and_then(|ty| ty.accept(&self.data.to_json()).ok());
+        Trigger {
+            id: self.sender_id.clone().unwrap_or_else(|| self.id.to_string()),
+            name: self.name.clone(),
+            ts: self.ts,
+            data: typed.unwrap_or_else(|| self.data.clone()),
+        }
+    }
+}
+
+/// A value's bytes: the format, then JSON.
+pub(crate) fn to_bytes<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut bytes = vec![ROW_VERSION];
+    serde_json::to_writer(&mut bytes, value).expect("what rows hold is JSON");
+    bytes
+}
+
+/// Reads what [`to_bytes`] wrote.
+pub(crate) fn from_bytes<'de, T: Deserialize<'de>>(key: &Key, bytes: &'de [u8]) -> Result<T, Unreadable> {
+    match bytes.split_first() {
+        Some((&ROW_VERSION, json)) => serde_json::from_slice(json).map_err(|error| Unreadable::new(key, error)),
+        Some((format, _)) => {
+            Err(Unreadable::new(key, format!("its format is {format}, this program knows {ROW_VERSION}")))
+        }
+        None => Err(Unreadable::new(key, "it is empty")),
+    }
+}
+
+#[derive(Serialize)]
+struct HeadOut<'a> {
+    head: &'a Head,
+    root: &'a Frame,
+    birth: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct HeadIn {
+    head: Head,
+    root: Frame,
+    #[serde(default)]
+    birth: Option<Box<RawValue>>,
+}
+
+/// A long value that stands in chunk rows.
+#[derive(Serialize, Deserialize)]
+struct Spilled {
+    spilled: u32,
+}
+
+/// The JSON of a run's head, with the records of its birth.
+pub(crate) fn head_json(run: &Run, birth: &RawValue) -> Vec<u8> {
+    let root = run.frame(FrameId::ROOT);
+    serde_json::to_vec(&HeadOut { head: &run.head, root, birth }).expect("a head is JSON")
+}
+
+/// The records of a birth as they are kept in the head.
+pub(crate) fn birth_json(records: &[Record]) -> Box<RawValue> {
+    let rows: Vec<_> = records.iter().map(triple).collect();
+    serde_json::value::to_raw_value(&rows).expect("records are JSON")
+}
+
+/// The JSON for the row of the `frame`: itself, or a reference to chunk rows that are added to `writes`.
+pub(crate) fn spill(run: RunId, frame: FrameId, json: Vec<u8>, writes: &mut Vec<Write>) -> Vec<u8> {
+    if json.len() <= ROW_JSON_MAX {
+        return json;
+    }
+    let first = SPILL + frame.0 * SPILL_CHUNKS;
+    writes.extend(chunks(run, first, &json).map(Write::Put));
+    let spilled = u32::try_from(json.len()).expect("states are bounded");
+    serde_json::to_vec(&Spilled { spilled }).expect("a number is JSON")
+}
+
+/// The chunk rows of a long text.
+pub(crate) fn chunks(run: RunId, first: u32, bytes: &[u8]) -> impl Iterator<Item = Row> {
+    (first..)
+        .zip(bytes.chunks(CHUNK_BYTES))
+        .map(move |(n, chunk)| Row { key: Key::chunk(run, n), value: chunk.to_vec() })
+}
+
+/// The keys of the chunk rows of a text of `bytes` bytes.
+pub(crate) fn chunk_keys(run: RunId, first: u32, bytes: u32) -> impl Iterator<Item = Key> {
+    (first..first + bytes.div_ceil(CHUNK_BYTES as u32)).map(move |n| Key::chunk(run, n))
+}
+
+/// The chunk rows that a head or frame row refers to, if it does.
+pub(crate) fn spilled_keys(run: RunId, frame: FrameId, json: &[u8]) -> Option<Vec<Key>> {
+    let Spilled { spilled } = serde_json::from_slice(json).ok()?;
+    Some(chunk_keys(run, SPILL + frame.0 * SPILL_CHUNKS, spilled).collect())
+}
+
+/// The position, the version and the JSON of a head row.
+pub(crate) fn split_head(row: &Row) -> Result<store::Head<'_>, Unreadable> {
+    store::Head::read(&row.value).ok_or_else(|| Unreadable::new(&row.key, "it is not a head of this format"))
+}
+
+/// A head that was read: the state, the root frame, and the records of the birth.
+pub(crate) struct ReadHead {
+    pub(crate) head: Head,
+    pub(crate) root: Frame,
+    pub(crate) birth: Box<RawValue>,
+}
+
+pub(crate) fn read_head(key: &Key, json: &[u8]) -> Result<ReadHead, Unreadable> {
+    let read: HeadIn = serde_json::from_slice(json).map_err(|error| Unreadable::new(key, error))?;
+    let birth = read.birth.unwrap_or_else(|| birth_json(&[]));
+    Ok(ReadHead { head: read.head, root: read.root, birth })
+}
+
+fn triple(record: &Record) -> (i64, u32, &Fact) {
+    (record.at.0, record.frame.0, &record.fact)
+}
+
+/// The journal rows for records, the first of which has the number `first`; each row stays below the size of a chunk.
+pub(crate) fn journal_writes(run: RunId, first: u64, records: &[Record]) -> Vec<Write> {
+    let mut writes = Vec::new();
+    let mut row = Vec::new();
+    let mut from = 0;
+    for (at, record) in records.iter().enumerate() {
+        let json = serde_json::to_vec(&triple(record)).expect("records are JSON");
+        if !row.is_empty() && row.len() + json.len() > CHUNK_BYTES {
+            writes.push(append(run, first, from, at, std::mem::take(&mut row)));
+            from = at;
+        }
+        row.push(if row.is_empty() { b'[' } else { b',' });
+        row.extend_from_slice(&json);
+    }
+    if !row.is_empty() {
+        writes.push(append(run, first, from, records.len(), row));
+    }
+    writes
+}
+
+fn append(run: RunId, first: u64, from: usize, to: usize, mut records: Vec<u8>) -> Write {
+    records.push(b']');
+    let count = u32::try_from(to - from).expect("a turn is bounded");
+    Write::Append { run, first: first + from as u64, count, records }
+}
+
+/// The records of a journal row's JSON.
+pub(crate) fn read_records(key: &Key, json: &[u8]) -> Result<Vec<Record>, Unreadable> {
+    let rows: Vec<(i64, u32, Fact)> = serde_json::from_slice(json).map_err(|error| Unreadable::new(key, error))?;
+    Ok(rows.into_iter().map(|(at, frame, fact)| Record { at: Time(at), frame: FrameId(frame), fact }).collect())
+}
+
+/// A frame's JSON.
+pub(crate) fn frame_json(frame: &Frame) -> Vec<u8> {
+    serde_json::to_vec(frame).expect("a frame is JSON")
+}
+
+/// Puts a run together from its rows.
+pub(crate) fn assemble(
+    id: RunId,
+    trigger: Arc<Trigger>,
+    position: Position,
+    version: u64,
+    read: ReadHead,
+    frames: BTreeMap<FrameId, Frame>,
+) -> Run {
+    let mut run = Run::new(id, read.head.plan.0, trigger, None, read.head.started);
+    run.position = position;
+    run.version = version;
+    run.head = read.head;
+    run.frames = frames;
+    run.frames.insert(FrameId::ROOT, read.root);
+    run
+}

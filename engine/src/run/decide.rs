@@ -1,0 +1,671 @@
+//! The decision: what follows from an input. Pure: time and chance come in, records and commands go out.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+use wf_dsl::{Body, Form, List, ListIx, Object, Owner, Period, Step, StepIx, Time, Value, Workflow};
+
+use super::fact::{Fact, Failure, Record, StepId};
+use super::frame::{Exit, Place, Role};
+use super::key::Visit;
+use super::scope::{FrameScope, Live};
+use super::stored::{BLOB_BYTES, Blob, Stored};
+use super::{Run, Status};
+use crate::definition::Definition;
+use crate::ids::{EventId, FrameId, RunId};
+use crate::kind::StepError;
+use crate::store::CHUNK_BYTES;
+
+/// Transitions after which a turn ends, so that a long loop neither blocks the engine nor makes a huge commit.
+pub const TURN_TRANSITIONS: u32 = 1_000;
+/// The longest output of a step, in bytes of JSON.
+pub const OUTPUT_BYTES_MAX: usize = 1 << 20;
+
+/// What a decision may look at beside the run.
+#[derive(Clone, Copy)]
+pub struct Cx<'a> {
+    /// The definition that the run is pinned to.
+    pub definition: &'a Definition,
+    /// Configuration and secrets.
+    pub live: &'a Live,
+    /// The other workflows.
+    pub workflows: &'a dyn Workflows,
+    /// The time of this turn.
+    pub now: Time,
+}
+
+/// The workflows that a run may invoke.
+pub trait Workflows {
+    /// The number and the newest plan of a workflow.
+    fn newest(&self, name: &str) -> Option<(u16, &Arc<Definition>)>;
+}
+
+/// What a run is told.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// It was born.
+    Start,
+    /// An attempt ended. Ignored if it is not the one in flight.
+    Outcome {
+        /// The frame.
+        frame: FrameId,
+        /// The attempt's number.
+        attempt: u32,
+        /// How it ended.
+        outcome: Result<Json, StepError>,
+    },
+    /// The process ended while attempts were in flight; they are made again.
+    Interrupted,
+    /// A timer may be due.
+    Due,
+    /// What became of the explicit key that a frame wants.
+    Key {
+        /// The frame.
+        frame: FrameId,
+        /// What the store says.
+        answer: KeyAnswer,
+    },
+    /// An invoked run ended.
+    ChildEnded {
+        /// The frame that waits for it.
+        frame: FrameId,
+        /// The child.
+        run: RunId,
+        /// How it ended.
+        result: Result<Value, Failure>,
+    },
+    /// Somebody wants the run cancelled.
+    Cancel {
+        /// Why.
+        reason: String,
+    },
+    /// The turn before ended early.
+    More,
+}
+
+/// What the store says about an explicit idempotency key.
+#[derive(Clone, Debug, PartialEq)]
+pub enum KeyAnswer {
+    /// This step holds it now.
+    Held,
+    /// Another step holds it.
+    Taken,
+    /// Another step has used it; this was its output.
+    Done(Value),
+    /// The step that held it failed, so it is free again.
+    Freed,
+}
+
+/// What follows from one input.
+#[derive(Debug, Default)]
+pub struct Turn {
+    /// What happened, to be made durable before anything else is done.
+    pub records: Vec<Record>,
+    /// What is to be done then, or in the same commit.
+    pub commands: Vec<Command>,
+    /// Large values of the records, to be written as chunk rows in the same commit.
+    pub blobs: Vec<(Blob, Arc<[u8]>)>,
+    /// The turn is not over: call again with [`Input::More`] after the commit.
+    pub more: bool,
+}
+
+/// What is to be done for a run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Make an attempt.
+    Perform(Call),
+    /// Give up the attempt of this frame.
+    Stop(FrameId),
+    /// Ask the store for an explicit idempotency key.
+    WantKey(HeldKey),
+    /// Tell the store how the step with this explicit key ended; none is a failure.
+    SettleKey(HeldKey, Option<Value>),
+    /// Send an event, in the same commit.
+    Send(SendEvent),
+    /// Start a run, in the same commit.
+    Start(StartRun),
+    /// Ask another run to end.
+    CancelRun(RunId),
+}
+
+/// An attempt to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The frame.
+    pub frame: FrameId,
+    /// The step.
+    pub step: StepId,
+    /// The attempt's number, from 1.
+    pub attempt: u32,
+    /// The explicit idempotency key, if any.
+    pub key: Option<String>,
+}
+
+/// An explicit idempotency key and who wants it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldKey {
+    /// The frame.
+    pub frame: FrameId,
+    /// The step.
+    pub step: StepId,
+    /// The key.
+    pub key: String,
+}
+
+/// An event that a step sends.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SendEvent {
+    /// Its id.
+    pub id: EventId,
+    /// Its name.
+    pub name: String,
+    /// Its data.
+    pub data: Value,
+    /// The id that the step gave it, for dedupe.
+    pub sender_id: Option<String>,
+    /// When it counts as sent.
+    pub at: Time,
+}
+
+/// A run that a step invokes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StartRun {
+    /// Its id.
+    pub run: RunId,
+    /// The workflow's name.
+    pub workflow: String,
+    /// The data of its trigger.
+    pub data: Value,
+    /// The frame that waits for it; none if it is detached.
+    pub caller: Option<FrameId>,
+}
+
+impl Run {
+    /// What follows from `input`. The records are applied already.
+    pub fn decide(&mut self, cx: &Cx<'_>, input: Input) -> Turn {
+        let mut decision = Decision { run: self, cx: *cx, turn: Turn::default(), agenda: VecDeque::new(), steps: 0 };
+        if decision.run.is_ended() {
+            return decision.turn;
+        }
+        decision.take(input);
+        decision.work();
+        decision.turn
+    }
+
+    /// What must be done for this run if nobody is doing it: the commands that recovery gives again.
+    ///
+    /// Attempts are not among them: those are [interrupted](Input::Interrupted) first.
+    pub fn outstanding(&self) -> Vec<Command> {
+        self.frames
+            .iter()
+            .filter_map(|(id, frame)| match &frame.place {
+                Place::Key { step, key, .. } => {
+                    Some(Command::WantKey(HeldKey { frame: *id, step: step.clone(), key: key.clone() }))
+                }
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+/// A decision in progress.
+pub(super) struct Decision<'a> {
+    pub(super) run: &'a mut Run,
+    pub(super) cx: Cx<'a>,
+    pub(super) turn: Turn,
+    /// Frames that stand at a step that is to be decided, or whose fork may begin more.
+    pub(super) agenda: VecDeque<FrameId>,
+    steps: u32,
+}
+
+impl<'a> Decision<'a> {
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Start => self.start(),
+            Input::Outcome { frame, attempt, outcome } => self.outcome(frame, attempt, outcome),
+            Input::Interrupted => self.interrupted(),
+            Input::Due => self.due(),
+            Input::Key { frame, answer } => self.key_answer(frame, answer),
+            Input::ChildEnded { frame, run, result } => self.child_ended(frame, run, result),
+            Input::Cancel { reason } => self.cancel(reason),
+            Input::More => self.agenda.extend(self.run.frames.keys().copied()),
+        }
+    }
+
+    fn work(&mut self) {
+        while let Some(frame) = self.agenda.pop_front() {
+            if self.steps >= TURN_TRANSITIONS {
+                self.turn.more = true;
+                return;
+            }
+            self.steps += 1;
+            self.advance(frame);
+        }
+    }
+
+    fn advance(&mut self, id: FrameId) {
+        let Some(frame) = self.run.frames.get(&id) else { return };
+        match &frame.place {
+            Place::At { step } => {
+                let step = self.step_named(&step.clone());
+                self.begin(id, step);
+            }
+            Place::Fork { .. } => self.feed(id),
+            _ => {}
+        }
+        if let Some(parent) = self.run.frames.get(&id).and_then(|frame| frame.parent.as_ref()) {
+            self.agenda.push_back(parent.frame);
+        }
+    }
+
+    pub(super) fn emit(&mut self, frame: FrameId, fact: Fact) {
+        let record = Record { frame, at: self.cx.now, fact };
+        self.run.apply(&record);
+        self.turn.records.push(record);
+    }
+
+    pub(super) fn workflow(&self) -> &'a Workflow {
+        &self.cx.definition.plan.workflow
+    }
+
+    pub(super) fn list(&self, ix: ListIx) -> &'a List {
+        self.workflow().list(ix)
+    }
+
+    pub(super) fn step_named(&self, id: &StepId) -> &'a Step {
+        let ix = self.workflow().find(id).expect("a record names only steps of the pinned plan");
+        self.workflow().step(ix)
+    }
+
+    // ── values ──────────────────────────────────────────────────────────
+
+    /// Evaluates a form of `step` in the present frame; its failure is one of that step.
+    pub(super) fn fill(&self, id: FrameId, step: &Step, purpose: &'static str, form: &Form) -> Result<Value, Failure> {
+        let now = self.run.frame(id).entered;
+        self.fill_with(id, &step.id, purpose, form, now, &[])
+    }
+
+    fn fill_at(
+        &self,
+        id: FrameId,
+        step: &StepId,
+        what: &'static str,
+        form: &Form,
+        now: Time,
+    ) -> Result<Value, Failure> {
+        self.fill_with(id, step, what, form, now, &[])
+    }
+
+    /// The same with more names bound, such as those of a loop that has not begun.
+    pub(super) fn fill_with(
+        &self,
+        id: FrameId,
+        step: &StepId,
+        purpose: &'static str,
+        form: &Form,
+        now: Time,
+        bound: &[(&str, Value)],
+    ) -> Result<Value, Failure> {
+        if let Form::Literal(value, _) = form {
+            return Ok(value.clone());
+        }
+        let scope = FrameScope {
+            run: self.run,
+            plan: &self.cx.definition.plan,
+            live: self.cx.live,
+            frame: id,
+            now,
+            visit: Visit::of(self.run, id, step),
+            purpose,
+            drawn: Cell::new(0),
+            bound,
+        };
+        form.fill(&scope).map_err(|error| Failure::new(error.code, error.to_string(), Some(step)))
+    }
+
+    /// Makes a value ready to be stored: a large one gets chunks of its own.
+    pub(super) fn store(&mut self, value: Value) -> Stored {
+        if value.size_within(BLOB_BYTES).is_some() {
+            return Stored::small(value);
+        }
+        let json: Arc<[u8]> = serde_json::to_vec(&value).expect("values are JSON").into();
+        let bytes = u32::try_from(json.len()).expect("values are bounded");
+        let blob = Blob { first: self.next_chunk(), bytes };
+        self.turn.blobs.push((blob, json));
+        Stored { value, blob: Some(blob) }
+    }
+
+    fn next_chunk(&self) -> u32 {
+        let taken = self.turn.blobs.last().map_or(0, |(blob, _)| blob.first + blob.bytes.div_ceil(CHUNK_BYTES as u32));
+        taken.max(self.run.head.next_chunk)
+    }
+
+    pub(super) fn period(&self, id: FrameId, step: &Step, what: &'static str, form: &Form) -> Result<Period, Failure> {
+        match self.fill(id, step, what, form)? {
+            Value::Period(period) => Ok(period),
+            other => Err(type_failure(step, what, "a duration", &other)),
+        }
+    }
+
+    pub(super) fn due_after(&self, timeout: Period) -> Time {
+        Time(self.cx.now.0.saturating_add(timeout.0))
+    }
+
+    // ── from step to step ───────────────────────────────────────────────
+
+    fn start(&mut self) {
+        let workflow = self.workflow();
+        let mut vars = Object::new();
+        let root: StepId = "".into();
+        let mut wrong = None;
+        for (name, variable) in &workflow.vars {
+            match self.fill_at(FrameId::ROOT, &root, "vars", &variable.value, self.cx.now) {
+                Ok(value) => drop(vars.insert(name.clone(), value)),
+                Err(failure) => wrong = wrong.or(Some(Failure { step: None, ..failure })),
+            }
+        }
+        let due = match workflow.timeout.as_ref() {
+            Some(form) => match self.fill_at(FrameId::ROOT, &root, "timeout", form, self.cx.now) {
+                Ok(Value::Period(period)) => Some(self.due_after(period)),
+                Ok(_) | Err(_) => None,
+            },
+            None => None,
+        };
+        self.emit(FrameId::ROOT, Fact::Started { vars, due });
+        match wrong {
+            Some(failure) => self.leave(FrameId::ROOT, Exit::Error(failure)),
+            None => self.enter_list(FrameId::ROOT, Workflow::ROOT),
+        }
+    }
+
+    /// Enters the first step of a list; an empty list is at its end at once.
+    pub(super) fn enter_list(&mut self, id: FrameId, list: ListIx) {
+        match self.list(list).steps.first() {
+            Some(step) => self.enter(id, *step, false),
+            None => self.list_ended(id, list),
+        }
+    }
+
+    pub(super) fn enter(&mut self, id: FrameId, ix: StepIx, again: bool) {
+        let step = self.workflow().step(ix);
+        let mut forget = Vec::new();
+        self.inner_traces(id, step, &mut forget);
+        self.emit(id, Fact::Entered { step: step.id.clone(), forget, again });
+        self.agenda.push_back(id);
+    }
+
+    /// The steps inside `step` that have left something in the frame.
+    fn inner_traces(&self, id: FrameId, step: &Step, traces: &mut Vec<StepId>) {
+        let frame = self.run.frame(id);
+        for list in step.lists() {
+            for inner in &self.list(list).steps {
+                let inner = self.workflow().step(*inner);
+                if frame.outputs.contains_key(&inner.id) || frame.tries.contains_key(&inner.id) {
+                    traces.push(inner.id.clone());
+                }
+                self.inner_traces(id, inner, traces);
+            }
+        }
+    }
+
+    fn begin(&mut self, id: FrameId, step: &'a Step) {
+        if let Some(condition) = &step.condition {
+            match self.fill(id, step, "if", condition) {
+                Ok(Value::Bool(true)) => {}
+                Ok(Value::Bool(false)) => {
+                    self.emit(id, Fact::Skipped { step: step.id.clone() });
+                    return self.go_on_behind(id, step);
+                }
+                Ok(other) => return self.fail(id, step, type_failure(step, "if", "a bool", &other)),
+                Err(failure) => return self.fail(id, step, failure),
+            }
+        }
+        let begun = match &step.body {
+            Body::Effect(_) => self.begin_effect(id, step),
+            Body::SendEvent { name, data, id: sender_id, delay } => {
+                self.send_event(id, step, &name.value, data, sender_id.as_ref(), delay.as_ref())
+            }
+            Body::Invoke { workflow, with, detach } => self.invoke(id, step, &workflow.value, with, *detach),
+            Body::Set(values) => self.set(id, step, values),
+            Body::Sleep(form) => self.sleep(id, step, form),
+            Body::SleepUntil { time, fail_if_past } => self.sleep_until(id, step, time, *fail_if_past),
+            Body::Switch(cases) => self.switch(id, step, cases),
+            Body::Parallel { branches, .. } => self.begin_parallel(id, step, branches.len()),
+            Body::ForEach(for_each) => self.begin_for_each(id, step, for_each),
+            Body::Do(list) => self.begin_block(id, step, *list),
+            Body::Fail { code, message, data } => self.begin_fail(id, step, code, message, data.as_ref()),
+            Body::Finish(form) => self.fill(id, step, "finish", form).map(|output| {
+                let output = self.store(output);
+                self.emit(id, Fact::Finished { step: step.id.clone(), output: Stored::default() });
+                self.leave(id, Exit::Finish(output));
+            }),
+            Body::Wait(_) => Err(Failure::new("wf.unsupported", "this engine does not execute `wait`", Some(&step.id))),
+        };
+        if let Err(failure) = begun {
+            self.fail(id, step, failure);
+        }
+    }
+
+    /// Records that a step ended well, and goes on.
+    pub(super) fn finish_step(&mut self, id: FrameId, step: &'a Step, output: Value) {
+        let output = self.store(output);
+        self.emit(id, Fact::Finished { step: step.id.clone(), output });
+        self.go_on_behind(id, step);
+    }
+
+    /// Goes on behind a step: where its `next` says, or with its sibling.
+    pub(super) fn go_on_behind(&mut self, id: FrameId, step: &'a Step) {
+        if let Some(next) = &step.next {
+            return self.jump(id, next.value);
+        }
+        match self.list(step.list).steps.get(step.place as usize + 1) {
+            Some(next) => self.enter(id, *next, false),
+            None => self.list_ended(id, step.list),
+        }
+    }
+
+    pub(super) fn jump(&mut self, id: FrameId, target: StepIx) {
+        let target = self.workflow().step(target).id.clone();
+        self.leave(id, Exit::Next(target));
+    }
+
+    fn list_ended(&mut self, id: FrameId, list: ListIx) {
+        match self.list(list).owner {
+            Owner::Root => self.leave(id, Exit::Done),
+            Owner::RootCatch(_) | Owner::RootFinally => self.block_ended(id, None),
+            Owner::Step(owner, role) => match (self.workflow().step(owner), role) {
+                // The list of a branch or of an iteration is a frame's own and was not opened.
+                (_, wf_dsl::Role::Branch(_)) | (Step { body: Body::ForEach(_), .. }, wf_dsl::Role::Body) => {
+                    self.leave(id, Exit::Done);
+                }
+                (owner, _) => self.block_ended(id, Some(owner)),
+            },
+        }
+    }
+
+    // ── steps without effects ───────────────────────────────────────────
+
+    fn set(
+        &mut self,
+        id: FrameId,
+        step: &'a Step,
+        values: &'a [(wf_dsl::Spanned<String>, Form)],
+    ) -> Result<(), Failure> {
+        let mut changed = Object::new();
+        for (name, form) in values {
+            changed.insert(name.value.clone(), self.fill(id, step, "set", form)?);
+        }
+        self.emit(id, Fact::Set { step: step.id.clone(), values: changed });
+        self.finish_step(id, step, Value::Null);
+        Ok(())
+    }
+
+    fn switch(&mut self, id: FrameId, step: &'a Step, cases: &'a [wf_dsl::Case]) -> Result<(), Failure> {
+        for (index, case) in cases.iter().enumerate() {
+            match self.fill(id, step, "when", &case.when)? {
+                Value::Bool(false) => {}
+                Value::Bool(true) => {
+                    let role = Role::Case(u32::try_from(index).expect("cases are bounded by the file"));
+                    match case.steps {
+                        Some(list) => {
+                            self.open(id, step, role, None);
+                            self.enter_list(id, list);
+                        }
+                        None => self.case_done(id, step, case.next.as_ref().map(|next| next.value)),
+                    }
+                    return Ok(());
+                }
+                other => return Err(type_failure(step, "when", "a bool", &other)),
+            }
+        }
+        self.finish_step(id, step, Value::Null);
+        Ok(())
+    }
+
+    pub(super) fn case_done(&mut self, id: FrameId, step: &'a Step, next: Option<StepIx>) {
+        self.emit(id, Fact::Finished { step: step.id.clone(), output: Stored::default() });
+        match next {
+            Some(next) => self.jump(id, next),
+            None => self.go_on_behind(id, step),
+        }
+    }
+
+    fn begin_fail(
+        &mut self,
+        id: FrameId,
+        step: &'a Step,
+        code: &Form,
+        message: &Form,
+        data: Option<&Form>,
+    ) -> Result<(), Failure> {
+        let text = |value: Value| match value {
+            Value::String(text) => text.to_string(),
+            other => other.to_json().to_string(),
+        };
+        let mut failure = Failure::new(
+            text(self.fill(id, step, "code", code)?),
+            text(self.fill(id, step, "message", message)?),
+            Some(&step.id),
+        );
+        if let Some(data) = data {
+            failure.data = self.fill(id, step, "data", data)?;
+        }
+        Err(failure)
+    }
+
+    // ── time ────────────────────────────────────────────────────────────
+
+    fn sleep(&mut self, id: FrameId, step: &'a Step, form: &Form) -> Result<(), Failure> {
+        let period = self.period(id, step, "sleep", form)?;
+        let until = self.due_after(period);
+        if period.0 <= 0 {
+            self.woken(id, step, until, Period(0));
+        } else {
+            self.emit(id, Fact::Slept { step: step.id.clone(), until });
+        }
+        Ok(())
+    }
+
+    fn sleep_until(&mut self, id: FrameId, step: &'a Step, form: &Form, fail_if_past: bool) -> Result<(), Failure> {
+        let until = match self.fill(id, step, "sleep_until", form)? {
+            Value::Time(time) => time,
+            other => return Err(type_failure(step, "sleep_until", "a timestamp", &other)),
+        };
+        let late = Period(self.cx.now.0 - until.0);
+        if late.0 > 0 && fail_if_past {
+            let message = format!("the time {until} is past");
+            return Err(Failure::new("sleep.past", message, Some(&step.id)));
+        }
+        if late.0 >= 0 {
+            self.woken(id, step, self.cx.now, late);
+        } else {
+            self.emit(id, Fact::Slept { step: step.id.clone(), until });
+        }
+        Ok(())
+    }
+
+    pub(super) fn woken(&mut self, id: FrameId, step: &'a Step, at: Time, late_by: Period) {
+        let mut output = Object::new();
+        output.insert("woke_at".into(), Value::Time(at));
+        if matches!(step.body, Body::SleepUntil { .. }) {
+            output.insert("late_by".into(), Value::Period(late_by));
+        }
+        self.finish_step(id, step, Value::Object(Arc::new(output)));
+    }
+
+    /// Looks at every frame whose time has come; timeouts of enclosing blocks come before the frame's own timer.
+    fn due(&mut self) {
+        if self.run.head.due.is_some_and(|due| due <= self.cx.now) {
+            let failure = Failure::new("timeout", "the workflow's timeout has passed", None);
+            return self.cut(FrameId::ROOT, None, failure);
+        }
+        let due: Vec<FrameId> = self.run.timers().filter(|(_, due)| *due <= self.cx.now).map(|(id, _)| id).collect();
+        for id in due {
+            // What an earlier frame did may have ended this one.
+            if self.run.frames.get(&id).and_then(super::Frame::due).is_some_and(|due| due <= self.cx.now) {
+                self.frame_due(id);
+            }
+        }
+    }
+
+    fn frame_due(&mut self, id: FrameId) {
+        let frame = self.run.frame(id);
+        let expired = frame.blocks.iter().position(|block| block.due.is_some_and(|due| due <= self.cx.now));
+        if let Some(depth) = expired {
+            let step = frame.blocks[depth].step.clone();
+            let failure = Failure::new("timeout", "the block's timeout has passed", step.as_ref());
+            return self.cut(id, u32::try_from(depth).ok(), failure);
+        }
+        let now = self.cx.now;
+        match frame.place.clone() {
+            Place::Sleep { until, .. } | Place::Backoff { until, .. } if until <= now && self.has_slot(id) => {
+                self.wake(id);
+            }
+            Place::Fork { step, fork } if fork.due.is_some_and(|due| due <= now) && fork.closing.is_none() => {
+                let failure = Failure::new("timeout", "the step's timeout has passed", Some(&step));
+                self.withdraw(id, Exit::Error(failure));
+            }
+            _ => {}
+        }
+    }
+
+    /// Goes on with a frame whose own timer is due.
+    pub(super) fn wake(&mut self, id: FrameId) {
+        match self.run.frame(id).place.clone() {
+            Place::Sleep { step, .. } => {
+                let step = self.step_named(&step);
+                self.woken(id, step, self.cx.now, Period(0));
+            }
+            Place::Backoff { step, key, .. } => {
+                let step = self.step_named(&step);
+                self.again(id, step, key);
+            }
+            _ => {}
+        }
+    }
+
+    fn cancel(&mut self, reason: String) {
+        if self.run.head.cancel.is_none() {
+            self.emit(FrameId::ROOT, Fact::CancelRequested { reason });
+            self.give_up(FrameId::ROOT, Exit::Cancel);
+        }
+    }
+
+    pub(super) fn end_run(&mut self, exit: Exit) {
+        let (status, output, failure) = match exit {
+            Exit::Done | Exit::Next(_) => (Status::Finished, Stored::default(), None),
+            Exit::Finish(output) => (Status::Finished, output, None),
+            Exit::Error(failure) | Exit::Cut { failure, .. } => (Status::Failed, Stored::default(), Some(failure)),
+            Exit::Cancel => (Status::Cancelled, Stored::default(), None),
+        };
+        self.emit(FrameId::ROOT, Fact::RunEnded { status, output, failure });
+        self.agenda.clear();
+    }
+}
+
+pub(super) fn type_failure(step: &Step, what: &str, wanted: &str, found: &Value) -> Failure {
+    let message = format!("`{what}` needs {wanted}, found {}", found.type_name());
+    Failure::new("expr.type", message, Some(&step.id))
+}

@@ -1,0 +1,310 @@
+//! Facts: what happened to a run, in the past tense. A run's state is the fold of its records.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use wf_dsl::{Object, Time, Value};
+
+use super::frame::{Exit, Role};
+use super::stored::Stored;
+use crate::ids::{EventId, FrameId, RunId};
+
+/// A step's id. Ids are unique in a workflow, nested steps included, so this is a step's whole path.
+pub type StepId = Arc<str>;
+
+/// One fact, where and when it happened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// The frame that it happened in.
+    pub frame: FrameId,
+    /// When.
+    pub at: Time,
+    /// What.
+    pub fact: Fact,
+}
+
+/// Something that happened. Every value that an expression produced and that anything later depends on is in here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fact {
+    /// The run began with these variables.
+    Started {
+        /// First values of the variables.
+        vars: Object,
+        /// When the whole run times out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        due: Option<Time>,
+    },
+    /// A step was entered; its output and those of the steps inside it are forgotten.
+    Entered {
+        /// The step.
+        step: StepId,
+        /// The steps inside it whose outputs are forgotten with its own.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        forget: Vec<StepId>,
+        /// The frame went back to get here: a new round begins.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        again: bool,
+    },
+    /// A step's `if` was false.
+    Skipped {
+        /// The step.
+        step: StepId,
+    },
+    /// Variables got new values.
+    Set {
+        /// The step.
+        step: StepId,
+        /// The variables that changed.
+        values: Object,
+    },
+    /// A list inside a step (or the workflow's own handler) was entered.
+    Opened {
+        /// The step that owns the list; none is the workflow.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<StepId>,
+        /// What the list is for.
+        role: Role,
+        /// When the block times out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        due: Option<Time>,
+        /// The error that is being handled.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<Failure>,
+        /// What goes on after a `finally`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        then: Option<Exit>,
+    },
+    /// The innermost open list was left.
+    Closed,
+    /// A step asks for its explicit idempotency key.
+    KeyWanted {
+        /// The step.
+        step: StepId,
+        /// The key.
+        key: String,
+    },
+    /// Another step holds the key; this one is parked until that one ends.
+    KeyTaken {
+        /// The step.
+        step: StepId,
+    },
+    /// The holder of the key gave it up; this step asks again.
+    KeyFreed {
+        /// The step.
+        step: StepId,
+    },
+    /// An attempt was about to be made.
+    AttemptStarted {
+        /// The step.
+        step: StepId,
+        /// Its number, from 1.
+        attempt: u32,
+        /// The explicit idempotency key, if the step has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
+    },
+    /// An attempt was cut off by the end of the process; it does not count against `max_attempts`.
+    AttemptInterrupted {
+        /// The step.
+        step: StepId,
+        /// Its number.
+        attempt: u32,
+    },
+    /// An attempt failed; another one follows.
+    AttemptFailed {
+        /// The step.
+        step: StepId,
+        /// Its number.
+        attempt: u32,
+        /// Why.
+        failure: Failure,
+        /// When the next attempt is due.
+        retry_at: Time,
+        /// Which policy of the step counts it.
+        policy: u32,
+    },
+    /// A step ended well.
+    Finished {
+        /// The step.
+        step: StepId,
+        /// Its output.
+        output: Stored,
+    },
+    /// A step failed for good.
+    Failed {
+        /// The step.
+        step: StepId,
+        /// Why.
+        failure: Failure,
+    },
+    /// A step was given up because what encloses it was left.
+    Abandoned {
+        /// The step.
+        step: StepId,
+    },
+    /// A run sleeps.
+    Slept {
+        /// The step.
+        step: StepId,
+        /// When it goes on.
+        until: Time,
+    },
+    /// An event was sent, in the commit that holds this record.
+    Sent {
+        /// The step.
+        step: StepId,
+        /// The event's id.
+        id: EventId,
+        /// Its name.
+        name: String,
+    },
+    /// A workflow was invoked, in the commit that holds this record.
+    Invoked {
+        /// The step.
+        step: StepId,
+        /// The child.
+        run: RunId,
+        /// Nobody waits for it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        detached: bool,
+    },
+    /// A `parallel` or `for_each` began.
+    Forked {
+        /// The step.
+        step: StepId,
+        /// The first of the frames that are set aside for it.
+        base: u32,
+        /// How many branches or items.
+        total: u32,
+        /// How many may work at once; none is strictly one after another.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u32>,
+        /// The items of a `for_each`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        items: Option<Stored>,
+        /// The keys of its iterations; empty if they are the indexes.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        keys: Vec<String>,
+        /// How many iterations may fail.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failures_max: Option<u32>,
+        /// When it times out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        due: Option<Time>,
+    },
+    /// A branch or iteration began; the record's frame is its parent.
+    Branched {
+        /// Which, from 0.
+        index: u32,
+    },
+    /// The branches or iterations that are open are being withdrawn.
+    Withdrawn {
+        /// The step.
+        step: StepId,
+        /// What follows when they have ended.
+        then: Exit,
+    },
+    /// A branch or iteration ended; the record's frame is its own.
+    Ended {
+        /// The output of its last step.
+        #[serde(default)]
+        output: Stored,
+        /// Why it failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<Failure>,
+        /// It was withdrawn.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        cancelled: bool,
+    },
+    /// All branches or iterations of a step have ended; their frames go.
+    Joined {
+        /// The step.
+        step: StepId,
+        /// Whether the outputs of the branches' steps are visible from now on.
+        merge: bool,
+    },
+    /// The run is to be cancelled.
+    CancelRequested {
+        /// Why.
+        reason: String,
+    },
+    /// The run ended.
+    RunEnded {
+        /// How.
+        status: Status,
+        /// What it `finish`ed with.
+        #[serde(default)]
+        output: Stored,
+        /// Why it failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<Failure>,
+    },
+}
+
+/// How a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It has not ended.
+    Open,
+    /// It reached its end.
+    Finished,
+    /// It failed and is a dead letter.
+    Failed,
+    /// It was cancelled.
+    Cancelled,
+}
+
+impl Status {
+    /// The word for people and for JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Open => "open",
+            Status::Finished => "finished",
+            Status::Failed => "failed",
+            Status::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// An error inside a run: what `catch` sees as `error`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The dotted code.
+    pub code: String,
+    /// One lower-case phrase.
+    pub message: String,
+    /// The step that failed, if a step did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<StepId>,
+    /// The attempt that failed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// More about it.
+    #[serde(default, skip_serializing_if = "is_null")]
+    pub data: Value,
+}
+
+fn is_null(value: &Value) -> bool {
+    *value == Value::Null
+}
+
+impl Failure {
+    /// A failure of a step.
+    pub fn new(code: impl Into<String>, message: impl Into<String>, step: Option<&StepId>) -> Self {
+        Failure { code: code.into(), message: message.into(), step: step.cloned(), attempt: None, data: Value::Null }
+    }
+
+    /// The failure as expressions see it.
+    pub fn value(&self) -> Value {
+        let text = |text: &str| Value::String(text.into());
+        let mut object = Object::new();
+        object.insert("code".into(), text(&self.code));
+        object.insert("message".into(), text(&self.message));
+        object.insert("step".into(), self.step.as_deref().map_or(Value::Null, text));
+        object.insert("attempt".into(), self.attempt.map_or(Value::Null, |n| Value::Int(i64::from(n))));
+        object.insert("data".into(), self.data.clone());
+        Value::Object(Arc::new(object))
+    }
+}

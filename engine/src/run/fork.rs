@@ -1,0 +1,278 @@
+//! Forks: the branches of `parallel` and the iterations of `for_each`.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use wf_dsl::{Body, ForEach, Join, ListIx, MaxFailures, Object, Step, Value};
+
+use super::attempt::object;
+use super::decide::{Decision, OUTPUT_BYTES_MAX, type_failure};
+use super::fact::{Fact, Failure};
+use super::frame::{Exit, Fork, Place};
+use super::stored::Stored;
+use crate::ids::FrameId;
+
+/// The most items of a `for_each`.
+pub const ITEMS_MAX: usize = 100_000;
+
+impl<'a> Decision<'a> {
+    pub(super) fn begin_parallel(&mut self, id: FrameId, step: &'a Step, branches: usize) -> Result<(), Failure> {
+        let total = u32::try_from(branches).expect("branches are bounded by the file");
+        self.fork(id, step, total, Some(total.max(1)), None, Vec::new(), None)
+    }
+
+    pub(super) fn begin_for_each(&mut self, id: FrameId, step: &'a Step, for_each: &ForEach) -> Result<(), Failure> {
+        let items = match self.fill(id, step, "in", &for_each.items)? {
+            Value::List(items) => items,
+            other => return Err(type_failure(step, "in", "a list", &other)),
+        };
+        if items.len() > ITEMS_MAX {
+            let message = format!("{} items are more than the {ITEMS_MAX} that a `for_each` takes", items.len());
+            return Err(Failure::new("for_each.too_many", message, Some(&step.id)));
+        }
+        let total = u32::try_from(items.len()).expect("bounded just now");
+        let limit = match &for_each.concurrency {
+            Some(form) => match self.fill(id, step, "concurrency", form)? {
+                Value::Int(limit @ 1..) => Some(u32::try_from(limit).unwrap_or(u32::MAX)),
+                other => return Err(type_failure(step, "concurrency", "an int of at least 1", &other)),
+            },
+            None => None,
+        };
+        let keys = self.iteration_keys(id, step, for_each, &items)?;
+        let failures_max = match for_each.max_failures {
+            Some(MaxFailures::Count(count)) => Some(u32::try_from(count).unwrap_or(u32::MAX)),
+            Some(MaxFailures::Percent(percent)) => Some((f64::from(total) * percent / 100.0) as u32),
+            None => None,
+        };
+        let items = self.store(Value::List(items));
+        self.fork(id, step, total, limit, Some(items), keys, failures_max)
+    }
+
+    fn iteration_keys(
+        &self,
+        id: FrameId,
+        step: &Step,
+        for_each: &ForEach,
+        items: &[Value],
+    ) -> Result<Vec<String>, Failure> {
+        let Some(form) = &for_each.key else { return Ok(Vec::new()) };
+        let now = self.run.frame(id).entered;
+        let mut seen = HashSet::new();
+        let mut keys = Vec::with_capacity(items.len());
+        for (index, item) in (0..).zip(items) {
+            let mut bound = vec![(for_each.item.value.as_str(), item.clone())];
+            if let Some(name) = &for_each.index {
+                bound.push((name.value.as_str(), Value::Int(index)));
+            }
+            let key = match self.fill_with(id, &step.id, "key", form, now, &bound)? {
+                Value::String(key) => key.to_string(),
+                Value::Int(key) => key.to_string(),
+                other => return Err(type_failure(step, "key", "a string or an int", &other)),
+            };
+            if !seen.insert(key.clone()) {
+                let message = format!("two items have the key `{key}`");
+                return Err(Failure::new("for_each.duplicate_key", message, Some(&step.id)));
+            }
+            keys.push(key);
+        }
+        Ok(keys)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the fields of one fact, named where it is made")]
+    fn fork(
+        &mut self,
+        id: FrameId,
+        step: &'a Step,
+        total: u32,
+        limit: Option<u32>,
+        items: Option<Stored>,
+        keys: Vec<String>,
+        failures_max: Option<u32>,
+    ) -> Result<(), Failure> {
+        let due = match &step.timeout {
+            Some(timeout) => Some(self.due_after(self.period(id, step, "timeout", timeout)?)),
+            None => None,
+        };
+        let base = self.run.head.next_frame;
+        let step = step.id.clone();
+        self.emit(id, Fact::Forked { step, base, total, limit, items, keys, failures_max, due });
+        self.agenda.push_back(id);
+        Ok(())
+    }
+
+    fn fork_at(&self, id: FrameId) -> Option<(&'a Step, &Fork)> {
+        match &self.run.frames.get(&id)?.place {
+            Place::Fork { step, fork } => Some((self.step_named(step), fork)),
+            _ => None,
+        }
+    }
+
+    /// Begins what there is room for, and ends the step when all have ended.
+    pub(super) fn feed(&mut self, id: FrameId) {
+        while let Some((step, fork)) = self.fork_at(id) {
+            let all = fork.ended == fork.begun && (fork.begun == fork.total || fork.closing.is_some());
+            if all {
+                return self.join(id, step);
+            }
+            let room = match fork.limit {
+                Some(limit) => fork.working < limit,
+                None => fork.ended == fork.begun,
+            };
+            if !room {
+                return;
+            }
+            let (base, begun) = (fork.base, fork.begun);
+            let frames = FrameId(base)..FrameId(base + begun);
+            if let Some(starved) = self.run.starved.range(frames).next().copied() {
+                self.run.starved.remove(&starved);
+                self.wake(starved);
+                continue;
+            }
+            if begun == fork.total || fork.closing.is_some() {
+                return;
+            }
+            let list = part_list(step, begun);
+            self.emit(id, Fact::Branched { index: begun });
+            self.enter_list(FrameId(base + begun), list);
+        }
+    }
+
+    /// Whether a parked frame may go on: the loops that it is part of have a slot for it. If not it is remembered.
+    pub(super) fn has_slot(&mut self, id: FrameId) -> bool {
+        let full = self.run.with_parents(id).skip(1).any(|frame| match &frame.place {
+            Place::Fork { fork, .. } => fork.limit.is_some_and(|limit| fork.working >= limit),
+            _ => false,
+        });
+        if full {
+            self.run.starved.insert(id);
+        }
+        !full
+    }
+
+    /// A branch or iteration came to its end.
+    pub(super) fn end_frame(&mut self, id: FrameId, exit: Exit) {
+        let frame = self.run.frame(id);
+        let parent = frame.parent.as_ref().map(|parent| parent.frame).expect("only the root has no parent");
+        let (output, failure, cancelled) = match exit {
+            Exit::Error(failure) | Exit::Cut { failure, .. } => (Stored::default(), Some(failure), false),
+            Exit::Cancel => (Stored::default(), None, true),
+            Exit::Done | Exit::Next(_) | Exit::Finish(_) => {
+                let last = frame.last.as_ref().and_then(|last| frame.outputs.get(last));
+                (last.cloned().unwrap_or_default(), None, false)
+            }
+        };
+        self.emit(id, Fact::Ended { output, failure: failure.clone(), cancelled });
+        if let Some(failure) = failure {
+            self.part_failed(parent, failure);
+        }
+        self.agenda.push_back(parent);
+    }
+
+    fn part_failed(&mut self, parent: FrameId, failure: Failure) {
+        let Some((step, fork)) = self.fork_at(parent) else { return };
+        if fork.closing.is_some() {
+            return;
+        }
+        let stop = match &step.body {
+            Body::Parallel { join, .. } => matches!(join.value, Join::All).then_some(failure),
+            Body::ForEach(for_each) if !for_each.go_on => Some(failure),
+            _ => fork.failures_max.filter(|most| fork.failed > *most).map(|most| {
+                let message = format!("more than {most} of {} iterations failed", fork.total);
+                Failure::new("for_each.failures", message, Some(&step.id))
+            }),
+        };
+        if let Some(failure) = stop {
+            self.withdraw(parent, Exit::Error(failure));
+        }
+    }
+
+    /// Withdraws the parts of a step that are open; `exit` follows when they have ended.
+    pub(super) fn withdraw(&mut self, id: FrameId, exit: Exit) {
+        let Some((step, fork)) = self.fork_at(id) else { return };
+        let parts = FrameId(fork.base)..FrameId(fork.base + fork.begun);
+        self.emit(id, Fact::Withdrawn { step: step.id.clone(), then: exit });
+        let open: Vec<FrameId> =
+            self.run.frames.range(parts).filter(|(_, frame)| !frame.is_ended()).map(|(part, _)| *part).collect();
+        for part in open {
+            self.run.starved.remove(&part);
+            self.give_up(part, Exit::Cancel);
+        }
+        self.agenda.push_back(id);
+    }
+
+    fn join(&mut self, id: FrameId, step: &'a Step) {
+        let Some((_, fork)) = self.fork_at(id) else { return };
+        let fork = fork.clone();
+        let output = match (&fork.closing, &step.body) {
+            (Some(_), _) => Ok(Value::Null),
+            (None, Body::ForEach(for_each)) => self.loop_output(step, &fork, for_each.outputs_read),
+            (None, Body::Parallel { branches, .. }) => {
+                let errors = fork.errors.iter().map(|(index, failure)| {
+                    let branch = branches.get(*index as usize).map(|(name, _)| name.value.as_str()).unwrap_or_default();
+                    part_error(failure, [("branch", Value::String(branch.into()))])
+                });
+                Ok(object([("winner", Value::Null), ("errors", Value::List(Arc::new(errors.collect())))]))
+            }
+            (None, _) => Ok(Value::Null),
+        };
+        let merge = matches!(step.body, Body::Parallel { .. });
+        self.emit(id, Fact::Joined { step: step.id.clone(), merge });
+        match (fork.closing, output) {
+            (Some(Exit::Error(failure)), _) => self.fail(id, step, failure),
+            (Some(exit), _) => self.leave(id, exit),
+            (None, Ok(output)) => self.finish_step(id, step, output),
+            (None, Err(failure)) => self.fail(id, step, failure),
+        }
+    }
+
+    fn loop_output(&self, step: &Step, fork: &Fork, outputs_read: bool) -> Result<Value, Failure> {
+        let mut outputs = Vec::new();
+        if outputs_read {
+            let mut size = 0;
+            for (_, frame) in self.run.frames.range(FrameId(fork.base)..FrameId(fork.base + fork.total)) {
+                let output = match &frame.place {
+                    Place::Ended { output, failure: None } => output.value.clone(),
+                    _ => Value::Null,
+                };
+                size += output.size_within(OUTPUT_BYTES_MAX).unwrap_or(OUTPUT_BYTES_MAX + 1);
+                if size > OUTPUT_BYTES_MAX {
+                    let message = format!("`outputs` is larger than {OUTPUT_BYTES_MAX} bytes");
+                    return Err(Failure::new("for_each.too_large", message, Some(&step.id)));
+                }
+                outputs.push(output);
+            }
+        }
+        let errors = fork.errors.iter().map(|(index, failure)| {
+            let key = fork.keys.get(*index as usize).cloned().unwrap_or_else(|| index.to_string());
+            part_error(failure, [("index", Value::Int(i64::from(*index))), ("key", Value::String(key.into()))])
+        });
+        Ok(object([
+            ("outputs", Value::List(Arc::new(outputs))),
+            ("errors", Value::List(Arc::new(errors.collect()))),
+            ("count", Value::Int(i64::from(fork.total))),
+            ("failed", Value::Int(i64::from(fork.failed))),
+        ]))
+    }
+}
+
+fn part_list(step: &Step, index: u32) -> ListIx {
+    match &step.body {
+        Body::Parallel { branches, .. } => branches[index as usize].1,
+        Body::ForEach(for_each) => for_each.steps,
+        _ => unreachable!("only `parallel` and `for_each` fork"),
+    }
+}
+
+fn part_error<const N: usize>(failure: &Failure, more: [(&str, Value); N]) -> Value {
+    let step = failure.step.as_deref().map_or(Value::Null, |step| Value::String(step.into()));
+    let error: Object = [
+        ("code", Value::String(failure.code.as_str().into())),
+        ("message", Value::String(failure.message.as_str().into())),
+        ("step", step),
+    ]
+    .into_iter()
+    .chain(more)
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect();
+    Value::Object(Arc::new(error))
+}

@@ -1,0 +1,307 @@
+//! Frames: the small machines that a run is made of. A frame stands at exactly one place.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use wf_dsl::{Time, Value};
+
+use super::fact::{Failure, StepId};
+use super::stored::Stored;
+use crate::ids::{FrameId, Position, RunId};
+
+/// A root, a branch or an iteration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Frame {
+    /// What it is a part of; none for the root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
+    /// Where it stands.
+    pub place: Place,
+    /// When the step at which it stands was entered: the `now()` of that step.
+    pub entered: Time,
+    /// What its steps gave on their latest visit.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<StepId, Stored>,
+    /// How often the frame has gone back, by a `next` to an earlier step or the retry of a block. A step that is
+    /// visited again is visited in a later round.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub round: u32,
+    /// The step that ended last: its output is the iteration's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<StepId>,
+    /// The lists that are open, outermost first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<Block>,
+    /// The attempts of steps that have not ended.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tries: BTreeMap<StepId, Tries>,
+    /// Up to where the event log was looked at.
+    #[serde(default)]
+    pub cursor: Position,
+}
+
+/// Of what a frame is a part.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Parent {
+    /// The frame of the `parallel` or `for_each`.
+    pub frame: FrameId,
+    /// That step.
+    pub step: StepId,
+    /// Which branch or item, from 0.
+    pub index: u32,
+}
+
+/// Where a frame stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// At a step that was entered and is to be decided.
+    At {
+        /// The step.
+        step: StepId,
+    },
+    /// At a step that wants its explicit idempotency key.
+    Key {
+        /// The step.
+        step: StepId,
+        /// The key.
+        key: String,
+        /// Another holds it.
+        taken: bool,
+    },
+    /// An attempt is being made.
+    Attempt {
+        /// The step.
+        step: StepId,
+        /// The explicit idempotency key, if any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
+    },
+    /// Between two attempts.
+    Backoff {
+        /// The step.
+        step: StepId,
+        /// When the next one is due.
+        until: Time,
+        /// The explicit idempotency key, if any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
+    },
+    /// Asleep.
+    Sleep {
+        /// The step.
+        step: StepId,
+        /// Until when.
+        until: Time,
+    },
+    /// Waiting for an invoked run.
+    Child {
+        /// The step.
+        step: StepId,
+        /// The run.
+        run: RunId,
+    },
+    /// Waiting for branches or iterations.
+    Fork {
+        /// The step.
+        step: StepId,
+        /// How they stand.
+        fork: Box<Fork>,
+    },
+    /// At its end.
+    Ended {
+        /// What its last step gave.
+        #[serde(default)]
+        output: Stored,
+        /// Why it failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<Failure>,
+    },
+}
+
+impl Place {
+    /// The step at which the frame stands; none at its end.
+    pub fn step(&self) -> Option<&StepId> {
+        match self {
+            Place::At { step }
+            | Place::Key { step, .. }
+            | Place::Attempt { step, .. }
+            | Place::Backoff { step, .. }
+            | Place::Sleep { step, .. }
+            | Place::Child { step, .. }
+            | Place::Fork { step, .. } => Some(step),
+            Place::Ended { .. } => None,
+        }
+    }
+}
+
+/// The branches or iterations of a step.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Fork {
+    /// The first of their frames; the others follow in order.
+    pub base: u32,
+    /// How many there are.
+    pub total: u32,
+    /// How many have begun.
+    pub begun: u32,
+    /// How many are working: begun, not parked, not ended.
+    pub working: u32,
+    /// How many have ended.
+    pub ended: u32,
+    /// How many of those failed.
+    pub failed: u32,
+    /// How many may work at once; none is strictly one after another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// The items of a `for_each`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<Stored>,
+    /// The keys of the iterations; empty if they are the indexes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
+    /// How many iterations may fail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failures_max: Option<u32>,
+    /// When it times out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Time>,
+    /// What follows when all that have begun have ended; no more begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closing: Option<Exit>,
+    /// The first failures.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<(u32, Failure)>,
+}
+
+/// The failures of iterations that are kept; `failed` counts all.
+pub const FORK_ERRORS_MAX: usize = 100;
+
+/// A list that is open in a frame.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Block {
+    /// Whose list it is; none is the workflow's own handler.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<StepId>,
+    /// What the list is for.
+    pub role: Role,
+    /// When the block times out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Time>,
+    /// The error that is being handled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+    /// What goes on after a `finally`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub then: Option<Exit>,
+}
+
+/// What an open list is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The steps of a `do`.
+    Body,
+    /// The steps of a case.
+    Case(u32),
+    /// The steps of a handler.
+    Catch(u32),
+    /// The last things before a block is left.
+    Finally,
+}
+
+/// Why a block is being left.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exit {
+    /// Its steps have ended; the run goes on behind it.
+    Done,
+    /// A `next` leads out of it.
+    Next(StepId),
+    /// The run ends with this output.
+    Finish(Stored),
+    /// An error.
+    Error(Failure),
+    /// The run is being cancelled, or the branch was withdrawn.
+    Cancel,
+    /// A block timed out: everything inside it is left, and no handler inside it sees the error.
+    Cut {
+        /// How many blocks of the frame enclose the one that timed out; none if it is the whole run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        depth: Option<u32>,
+        /// The timeout.
+        failure: Failure,
+    },
+}
+
+/// The attempts of a step.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tries {
+    /// When the first attempt started.
+    pub since: Time,
+    /// The number of the latest attempt, from 1.
+    pub attempt: u32,
+    /// How often the process ended during an attempt.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub interrupted: u32,
+    /// Failures that each policy has counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counted: Vec<u32>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
+impl Frame {
+    /// A frame that has not begun.
+    pub fn new(parent: Option<Parent>, at: Time, cursor: Position) -> Self {
+        Frame {
+            parent,
+            place: Place::Ended { output: Stored::default(), failure: None },
+            entered: at,
+            outputs: BTreeMap::new(),
+            round: 0,
+            last: None,
+            blocks: Vec::new(),
+            tries: BTreeMap::new(),
+            cursor,
+        }
+    }
+
+    /// Whether it holds a slot of the `for_each` it belongs to.
+    pub fn is_working(&self) -> bool {
+        match &self.place {
+            Place::At { .. } | Place::Attempt { .. } => true,
+            Place::Key { taken, .. } => !taken,
+            Place::Fork { fork, .. } => fork.working > 0 || fork.begun == 0,
+            Place::Backoff { .. } | Place::Sleep { .. } | Place::Child { .. } | Place::Ended { .. } => false,
+        }
+    }
+
+    /// Whether it has ended.
+    pub fn is_ended(&self) -> bool {
+        matches!(self.place, Place::Ended { .. })
+    }
+
+    /// Its earliest due time: its own, or a timeout of a block it is in.
+    pub fn due(&self) -> Option<Time> {
+        let own = match &self.place {
+            Place::Backoff { until, .. } | Place::Sleep { until, .. } => Some(*until),
+            Place::Fork { fork, .. } => fork.due,
+            Place::Ended { .. } => return None,
+            _ => None,
+        };
+        self.blocks.iter().filter_map(|block| block.due).chain(own).min()
+    }
+
+    /// The error that a `catch` or `finally` around the present place handles.
+    pub fn error(&self) -> Option<&Failure> {
+        self.blocks.iter().rev().find_map(|block| block.error.as_ref())
+    }
+
+    /// The output of a step of this frame.
+    pub fn output(&self, step: &str) -> Option<&Value> {
+        self.outputs.get(step).map(|stored| &stored.value)
+    }
+}

@@ -1,0 +1,168 @@
+//! What the expressions of a step may read.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use wf_dsl::{Body, Object, Plan, Scope, Time, Value};
+
+use super::Run;
+use super::fact::Failure;
+use super::frame::{Parent, Place};
+use super::key::Visit;
+use crate::ids::FrameId;
+
+/// What is read live and belongs to no plan: configuration and secrets.
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// `config` as an object.
+    pub config: Value,
+    /// Secrets by name.
+    pub secrets: BTreeMap<String, Arc<str>>,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Live { config: Value::Object(Arc::new(Object::new())), secrets: BTreeMap::new() }
+    }
+}
+
+/// The scope of a place in a run.
+pub(crate) struct FrameScope<'a> {
+    pub(crate) run: &'a Run,
+    pub(crate) plan: &'a Plan,
+    pub(crate) live: &'a Live,
+    pub(crate) frame: FrameId,
+    pub(crate) now: Time,
+    /// The root of this evaluation's chance, and what it is for, so that two fields do not draw the same.
+    pub(crate) visit: Visit,
+    pub(crate) purpose: &'static str,
+    pub(crate) drawn: Cell<u32>,
+    /// Names that are bound for this evaluation only.
+    pub(crate) bound: &'a [(&'a str, Value)],
+}
+
+impl Run {
+    /// The key of the iteration, or the index of the branch, that makes a frame its parent's part.
+    pub(crate) fn iteration_key(&self, parent: &Parent) -> String {
+        let fork = self.frames.get(&parent.frame).map(|frame| &frame.place);
+        match fork {
+            Some(Place::Fork { fork, .. }) => fork.keys.get(parent.index as usize).cloned(),
+            _ => None,
+        }
+        .unwrap_or_else(|| parent.index.to_string())
+    }
+
+    fn item(&self, parent: &Parent) -> Value {
+        match self.frames.get(&parent.frame).map(|frame| &frame.place) {
+            Some(Place::Fork { fork, .. }) => match fork.items.as_ref().map(|items| &items.value) {
+                Some(Value::List(items)) => items.get(parent.index as usize).cloned().unwrap_or(Value::Null),
+                _ => Value::Null,
+            },
+            _ => Value::Null,
+        }
+    }
+
+    /// The loop variable of this name that is in reach of a frame.
+    fn loop_variable(&self, plan: &Plan, frame: FrameId, name: &str) -> Option<Value> {
+        self.with_parents(frame).filter_map(|frame| frame.parent.as_ref()).find_map(|parent| {
+            let step = plan.workflow.find(&parent.step)?;
+            let Body::ForEach(for_each) = &plan.workflow.step(step).body else { return None };
+            if for_each.item.value == name {
+                Some(self.item(parent))
+            } else if for_each.index.as_ref().is_some_and(|index| index.value == name) {
+                Some(Value::Int(i64::from(parent.index)))
+            } else {
+                None
+            }
+        })
+    }
+
+    fn about(&self, plan: &Plan) -> Value {
+        let text = |text: String| Value::String(text.into());
+        let mut about = Object::new();
+        about.insert("id".into(), text(self.id.to_string()));
+        about.insert("workflow".into(), text(plan.workflow.name.value.clone()));
+        about.insert("version".into(), text(self.head.plan.0.to_string()));
+        about.insert("started_at".into(), Value::Time(self.head.started));
+        about.insert("trigger".into(), text(self.trigger.name.clone()));
+        Value::Object(Arc::new(about))
+    }
+}
+
+impl Scope for FrameScope<'_> {
+    fn root(&self, name: &str) -> Option<Value> {
+        if let Some((_, value)) = self.bound.iter().find(|(bound, _)| *bound == name) {
+            return Some(value.clone());
+        }
+        match name {
+            "event" => Some(self.run.trigger.value()),
+            "run" => Some(self.run.about(self.plan)),
+            "config" => Some(self.live.config.clone()),
+            "error" => {
+                let error = self.run.with_parents(self.frame).find_map(|frame| frame.error());
+                Some(error.map_or(Value::Null, Failure::value))
+            }
+            name => self.run.loop_variable(self.plan, self.frame, name),
+        }
+    }
+
+    fn step(&self, id: &str) -> Option<Value> {
+        self.run.with_parents(self.frame).find_map(|frame| frame.output(id)).cloned()
+    }
+
+    fn var(&self, name: &str) -> Option<Value> {
+        self.run.head.vars.get(name).cloned()
+    }
+
+    fn secret(&self, name: &str) -> Option<Value> {
+        self.live.secrets.get(name).map(|secret| Value::String(secret.clone()))
+    }
+
+    fn now(&self) -> Time {
+        self.now
+    }
+
+    fn chance(&self) -> [u8; 32] {
+        let n = self.drawn.get();
+        self.drawn.set(n + 1);
+        self.visit.chance(self.purpose, n)
+    }
+}
+
+/// The scope in which a trigger's filter is read: the event alone.
+pub(crate) struct EventScope<'a> {
+    pub(crate) event: Value,
+    pub(crate) live: &'a Live,
+    pub(crate) now: Time,
+}
+
+impl Scope for EventScope<'_> {
+    fn root(&self, name: &str) -> Option<Value> {
+        match name {
+            "event" => Some(self.event.clone()),
+            "config" => Some(self.live.config.clone()),
+            _ => None,
+        }
+    }
+
+    fn step(&self, _id: &str) -> Option<Value> {
+        None
+    }
+
+    fn var(&self, _name: &str) -> Option<Value> {
+        None
+    }
+
+    fn secret(&self, name: &str) -> Option<Value> {
+        self.live.secrets.get(name).map(|secret| Value::String(secret.clone()))
+    }
+
+    fn now(&self) -> Time {
+        self.now
+    }
+
+    fn chance(&self) -> [u8; 32] {
+        [0; 32]
+    }
+}
