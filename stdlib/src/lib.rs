@@ -5,6 +5,7 @@
 
 mod registry;
 
+mod db;
 mod email;
 mod http;
 mod log;
@@ -14,7 +15,8 @@ mod body;
 mod connection;
 mod message;
 mod outbox;
-mod per_connection;
+mod pools;
+mod project_file;
 
 mod address_guard;
 mod peer;

@@ -42,8 +42,8 @@ fn replace(folder: &Path, name: &str, content: &[u8]) -> io::Result<()> {
     fs::rename(&unfinished, folder.join(name))
 }
 
-/// The key, or its hash if it could lead out of the folder.
-fn file_name(key: &str) -> String {
+/// A file's name for a key: itself, or its hash if it could lead out of the folder.
+pub(crate) fn file_name(key: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     let plain = !key.is_empty() && key.len() <= 100 && key.chars().all(is_plain);
     if plain { key.to_owned() } else { hex(&Sha256::digest(key)) }

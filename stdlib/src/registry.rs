@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use wf_engine::{Catalog, StepKind};
 
+use crate::db::{Databases, Exec, Query};
 use crate::email::Email;
 use crate::http::{Http, HttpOptions};
 use crate::log::Log;
@@ -28,7 +29,15 @@ pub fn all() -> Vec<Arc<dyn StepKind>> {
 
 /// All kinds with the host's options.
 pub fn all_with(options: Options) -> Vec<Arc<dyn StepKind>> {
-    vec![Arc::new(Email::default()), Arc::new(Http::new(options.http)), Arc::new(Log), Arc::new(Sms::default())]
+    let databases = Databases::default();
+    vec![
+        Arc::new(Email::default()),
+        Arc::new(Sms::default()),
+        Arc::new(Http::new(options.http)),
+        Arc::new(Query(databases.clone())),
+        Arc::new(Exec(databases)),
+        Arc::new(Log),
+    ]
 }
 
 /// What the language knows of these kinds.

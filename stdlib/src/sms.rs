@@ -13,7 +13,7 @@ use crate::connection::{Chosen, Family};
 use crate::message::{Wording, shown};
 use crate::outbox;
 use crate::peer::key_header;
-use crate::provider::Provider;
+use crate::provider::{Provider, quotable};
 
 const FAMILY: Family = Family { name: "sms", kinds: &["sms"] };
 /// The sender in the outbox when neither the step nor a connection names one.
@@ -152,10 +152,10 @@ impl Sending<'_> {
     fn check(&self) -> Result<(), StepError> {
         let rejected = |message: String| Err(FAMILY.error("rejected", message));
         if !is_e164(self.to) {
-            return rejected(format!("`to` is not a number such as `+12025550101`: `{}`", self.to));
+            return rejected(format!("`to` is not a number such as `+12025550101`: `{}`", quotable(self.to, &[])));
         }
         if !is_e164(self.from) && !is_sender_name(self.from) {
-            return rejected(format!("`from` is neither a number nor a sender's name: `{}`", self.from));
+            return rejected(format!("`from` is neither a number nor a sender's name: `{}`", quotable(self.from, &[])));
         }
         let chars = self.text.chars().count();
         if chars == 0 || chars > TEXT_CHARS_MAX {

@@ -1,6 +1,6 @@
 //! A mail, checked, and the bytes that it is sent as.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine;
@@ -18,6 +18,7 @@ use wf_engine::{StepContext, StepError, Time};
 
 use super::{FAMILY, rejected};
 use crate::body::OneOrMany;
+use crate::project_file;
 
 /// The attachments of a mail together.
 pub(super) const ATTACHMENT_BYTES_MAX: usize = 20 * 1024 * 1024;
@@ -211,10 +212,7 @@ impl Attached {
             Attached::Named { path, name } => (path, Some(name)),
         };
         let wrong = |why: String| FAMILY.error("attachment", format!("attachment `{path}`: {why}"));
-        let project = project.ok_or_else(|| wrong("the run has no project folder".to_owned()))?.to_owned();
-        let relative = path.clone();
-        let read = tokio::task::spawn_blocking(move || read_inside(&project, &relative)).await;
-        let content = read.map_err(|error| wrong(error.to_string()))?.map_err(wrong)?;
+        let content = project_file::read(project, &path, ATTACHMENT_BYTES_MAX).await.map_err(wrong)?;
         let file_name = Path::new(&path).file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let name = name.unwrap_or_else(|| file_name.to_owned());
         no_breaks("attachments", &name)?;
@@ -230,23 +228,6 @@ impl Attachment {
             .content_type(media_type)
             .body(encoded(self.content.clone(), ContentTransferEncoding::Base64))
     }
-}
-
-/// Reads a file of the project. Links are followed first, so that none leads out of it.
-fn read_inside(project: &Path, path: &str) -> Result<Vec<u8>, String> {
-    let root = project.canonicalize().map_err(|error| error.to_string())?;
-    let file: PathBuf = root.join(path).canonicalize().map_err(|error| error.to_string())?;
-    if !file.starts_with(&root) {
-        return Err("it is not inside of the project".to_owned());
-    }
-    let about = file.metadata().map_err(|error| error.to_string())?;
-    if !about.is_file() {
-        return Err("it is not a file".to_owned());
-    }
-    if about.len() > ATTACHMENT_BYTES_MAX as u64 {
-        return Err(format!("it is larger than {ATTACHMENT_BYTES_MAX} bytes"));
-    }
-    std::fs::read(file).map_err(|error| error.to_string())
 }
 
 /// Quoted-printable whatever the text is: lettre doubles a dot at the start of a line only after CRLF, so in a body

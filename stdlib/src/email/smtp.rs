@@ -23,7 +23,7 @@ use wf_engine::{Connection, StepContext, StepError};
 
 use super::compose::Mail;
 use super::{FAMILY, rejected};
-use crate::per_connection::PerConnection;
+use crate::pools::Pools;
 use crate::provider::quotable;
 
 /// Sessions with one server at the same time; more mails wait.
@@ -39,7 +39,7 @@ const CHECK_LIMIT: Duration = Duration::from_secs(5);
 
 /// The servers that mails went to, each with its open sessions.
 #[derive(Default)]
-pub(super) struct Servers(PerConnection<Server>);
+pub(super) struct Servers(Pools<Connection, Server>);
 
 impl Servers {
     /// Sends a mail. When this returns, the server has taken responsibility for it.
