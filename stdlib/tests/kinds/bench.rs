@@ -7,24 +7,11 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 use tempfile::TempDir;
-use wf_engine::{BoxFuture, Clock, Connection, MessageTemplate, StepContext, StepError, StepKind, Time};
+use wf_engine::{Connection, MessageTemplate, SimulatedClock, StepContext, StepError, StepKind, Time};
 use wf_stdlib::{HttpOptions, Options};
 
 /// The time of all tests.
 pub(crate) const NOW: Time = Time(1_759_309_200_000); // 2025-10-01T09:00:00Z
-
-#[derive(Debug)]
-struct Still;
-
-impl Clock for Still {
-    fn now(&self) -> Time {
-        NOW
-    }
-
-    fn sleep_until(&self, _due: Time) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
-    }
-}
 
 pub(crate) struct Bench {
     pub(crate) cx: StepContext,
@@ -47,7 +34,7 @@ impl Bench {
             deadline: None,
             remaining: None,
             now: NOW,
-            clock: Arc::new(Still),
+            clock: Arc::new(SimulatedClock::starting_at(NOW)),
             returns: None,
             templates: Arc::default(),
             connections: Arc::default(),
