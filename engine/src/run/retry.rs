@@ -175,6 +175,6 @@ mod tests {
         assert!(code_matches("http.*", "http.status.503"));
         assert!(code_matches("http.status.*", "http.status.503"));
         assert!(!code_matches("http.*", "https.timeout"));
-        assert!(!code_matches("http", "http.timeout"));
+        assert!(!code_matches("peer", "peer.timeout"));
     }
 }
