@@ -1,0 +1,85 @@
+//! From the text of a file to a [`Node`] tree.
+//!
+//! Two parsers read the text. The first makes events with exact places: it finds everything that wf refuses, and
+//! counts against the limits before anything is expanded. The second decides what the values are. Where the two
+//! see different structures the file is refused.
+
+mod marks;
+mod syntax;
+mod values;
+
+use crate::codes::Code;
+use crate::diagnostic::{Diagnostic, Findings};
+use crate::node::Node;
+use crate::source::{FileId, Sources, Span};
+
+/// The size of a file, in bytes.
+pub const FILE_BYTES_MAX: usize = 1024 * 1024;
+
+/// How many lists and maps may stand in each other, aliases expanded.
+pub const NESTING_MAX: usize = 64;
+
+/// How many aliases (`*name`) a file may have.
+pub const ALIASES_MAX: usize = 100;
+
+/// How many values a file may have, aliases expanded.
+pub const NODES_MAX: usize = 100_000;
+
+/// What came of reading a file.
+pub(crate) struct Document {
+    /// The file in [`Sources`].
+    pub(crate) file: FileId,
+    /// The tree; none if the file could not be read at all, which the findings explain.
+    pub(crate) tree: Option<Node>,
+    /// What was wrong with the YAML. With a tree, parts of it were left out.
+    pub(crate) found: Findings,
+}
+
+/// Reads a file and adds it to the sources. An empty file has no tree and no findings.
+pub(crate) fn read(sources: &mut Sources, path: &str, bytes: &[u8]) -> Document {
+    let mut found = Findings::default();
+    if bytes.len() > FILE_BYTES_MAX {
+        // The start is enough to show; the whole might be anything of any size.
+        let shown = &bytes[..bytes.len().min(FIRST_LINE_BYTES_MAX)];
+        let first_line = String::from_utf8_lossy(shown).lines().next().unwrap_or_default().to_owned();
+        let file = sources.add(path, first_line);
+        let message = format!("the file has {} bytes; the limit is {FILE_BYTES_MAX}", bytes.len());
+        let place = Span { file, start: 0, end: 0 };
+        found.push(Diagnostic::error(Code::YAML, place, message).help("split it: one workflow per file"));
+        return Document { file, tree: None, found };
+    }
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            // The text before the first wrong byte stays as it is, so the place holds in the repaired text too.
+            let file = sources.add(path, String::from_utf8_lossy(bytes).into_owned());
+            let start = error.valid_up_to();
+            let place = Span { file, start, end: start + char::REPLACEMENT_CHARACTER.len_utf8() };
+            found.push(
+                Diagnostic::error(Code::YAML, place, "the file is not UTF-8")
+                    .label("this byte cannot stand here")
+                    .help("save the file as UTF-8"),
+            );
+            return Document { file, tree: None, found };
+        }
+    };
+    let file = sources.add(path, text);
+    let tree = parse(file, text, &mut found);
+    Document { file, tree, found }
+}
+
+/// How much of a file that is too large is kept to be shown.
+const FIRST_LINE_BYTES_MAX: usize = 256;
+
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+fn parse(file: FileId, text: &str, found: &mut Findings) -> Option<Node> {
+    if let Some(start) = text.find('\0') {
+        let place = Span { file, start, end: start + 1 };
+        found.push(Diagnostic::error(Code::YAML, place, "the file contains a NUL character"));
+        return None;
+    }
+    let start = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len_utf8() } else { 0 };
+    let marks = marks::mark(file, text, start, found)?;
+    values::read(file, text, start, &marks, found)
+}
