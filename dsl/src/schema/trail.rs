@@ -1,0 +1,177 @@
+//! The way that a validator took through a schema, and what stands along it.
+
+use serde_json::Value as Json;
+
+/// The way from the root of a schema to the keyword that failed.
+pub(super) struct Trail<'s> {
+    /// The schema that has the keyword.
+    pub(super) holder: &'s Json,
+    /// The phrase for what is expected at the place of the value.
+    title: Option<&'s str>,
+    /// Property names of the schemas along the way, with how deep in the value they count.
+    names: Vec<(usize, Vec<String>)>,
+    depth: usize,
+    /// The definitions along the way.
+    definitions: Vec<&'s str>,
+}
+
+impl<'s> Trail<'s> {
+    /// Follows an evaluation path, whose last part is the keyword.
+    pub(super) fn follow(root: &'s Json, path: &str) -> Trail<'s> {
+        let mut trail = Trail { holder: root, title: None, names: Vec::new(), depth: 0, definitions: Vec::new() };
+        trail.enter(root);
+        let parts: Vec<String> = super::segments(path).collect();
+        let mut parts = parts.iter().take(parts.len().saturating_sub(1)).map(String::as_str);
+        while let Some(part) = parts.next() {
+            match part {
+                "$ref" => {
+                    let target = trail.holder.get("$ref").and_then(Json::as_str).unwrap_or_default();
+                    trail.definitions.push(target.rsplit('/').next().unwrap_or_default());
+                    let pointer = target.trim_start_matches('#');
+                    trail.step(root.pointer(pointer));
+                }
+                "properties" | "patternProperties" => {
+                    let map = trail.holder.get(part);
+                    trail.deeper();
+                    trail.step(parts.next().and_then(|name| map?.get(name)));
+                }
+                "additionalProperties" | "items" | "unevaluatedProperties" => {
+                    let next = trail.holder.get(part);
+                    trail.deeper();
+                    trail.step(next);
+                }
+                "prefixItems" => {
+                    let list = trail.holder.get(part);
+                    trail.deeper();
+                    trail.step(parts.next().and_then(|index| list?.get(index.parse::<usize>().ok()?)));
+                }
+                "anyOf" | "oneOf" | "allOf" => {
+                    let list = trail.holder.get(part);
+                    trail.step(parts.next().and_then(|index| list?.get(index.parse::<usize>().ok()?)));
+                }
+                other => {
+                    let next = trail.holder.get(other);
+                    trail.step(next);
+                }
+            }
+        }
+        trail
+    }
+
+    fn deeper(&mut self) {
+        self.depth += 1;
+        self.title = None;
+        self.definitions.clear();
+    }
+
+    fn step(&mut self, schema: Option<&'s Json>) {
+        if let Some(schema) = schema {
+            self.holder = schema;
+            self.enter(schema);
+        }
+    }
+
+    fn enter(&mut self, schema: &'s Json) {
+        if let Some(title) = schema.get("title").and_then(Json::as_str) {
+            self.title = Some(title);
+        }
+        if let Some(properties) = schema.get("properties").and_then(Json::as_object) {
+            self.names.push((self.depth, properties.keys().cloned().collect()));
+        }
+    }
+
+    /// The keys that are legal where the keyword failed.
+    pub(super) fn legal(&self) -> Vec<String> {
+        let here = self.names.iter().filter(|(depth, _)| *depth == self.depth);
+        let mut names: Vec<String> = Vec::new();
+        for name in here.flat_map(|(_, names)| names) {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        names
+    }
+
+    /// The keys that are legal in the nearest map around that one.
+    pub(super) fn above(&self) -> Vec<String> {
+        let around = self.names.iter().map(|(depth, _)| *depth).filter(|depth| *depth < self.depth).max();
+        let maps = self.names.iter().filter(|(depth, _)| Some(*depth) == around);
+        maps.flat_map(|(_, names)| names.clone()).collect()
+    }
+
+    /// Whether the way led through a definition since the value was entered.
+    pub(super) fn through(&self, definition: &str) -> bool {
+        self.definitions.contains(&definition)
+    }
+
+    /// A phrase for what the schema expects, such as "a text".
+    pub(super) fn expected(&self) -> String {
+        match self.title {
+            Some(title) => title.to_owned(),
+            None => describe(self.holder),
+        }
+    }
+}
+
+/// A phrase for a schema without a title.
+fn describe(schema: &Json) -> String {
+    if let Some(options) = schema.get("enum").and_then(Json::as_array) {
+        return options_of(options);
+    }
+    if let Some(value) = schema.get("const") {
+        return options_of(std::slice::from_ref(value));
+    }
+    for keyword in ["anyOf", "oneOf"] {
+        if let Some(branches) = schema.get(keyword).and_then(Json::as_array) {
+            let mut phrases: Vec<String> = branches
+                .iter()
+                .filter(|branch| branch.get("type") != Some(&Json::from("null")))
+                .map(describe)
+                .collect();
+            phrases.dedup();
+            return phrases.join(" or ");
+        }
+    }
+    match schema.get("type") {
+        Some(Json::String(name)) => phrase(name, schema),
+        Some(Json::Array(names)) => {
+            let names = names.iter().filter_map(Json::as_str).filter(|name| *name != "null");
+            names.map(|name| phrase(name, schema)).collect::<Vec<_>>().join(" or ")
+        }
+        _ => "something else".to_owned(),
+    }
+}
+
+fn options_of(options: &[Json]) -> String {
+    let names: Vec<String> = options
+        .iter()
+        .map(|option| match option {
+            Json::String(text) => text.clone(),
+            other => other.to_string(),
+        })
+        .collect();
+    super::listed(&names, "or")
+}
+
+fn phrase(type_name: &str, schema: &Json) -> String {
+    let phrase = match type_name {
+        "string" if schema.get("minLength").is_some() => "a text that is not empty",
+        "string" => "a text",
+        "boolean" => "true or false",
+        "integer" => "a whole number",
+        "number" => "a number",
+        "array" => "a list",
+        "object" => "a map",
+        _ => "nothing",
+    };
+    let mut phrase = phrase.to_owned();
+    if matches!(type_name, "integer" | "number") {
+        if let Some(minimum) = schema.get("minimum").and_then(Json::as_i64) {
+            phrase.push_str(&format!(" from {minimum}"));
+        }
+        if let Some(maximum) = schema.get("maximum").and_then(Json::as_i64) {
+            phrase.push_str(&format!(" to {maximum}"));
+        }
+    }
+    phrase
+}
