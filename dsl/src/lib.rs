@@ -8,6 +8,7 @@ mod diagnostic;
 mod node;
 mod source;
 mod suggest;
+mod yaml;
 
 mod time;
 mod types;
@@ -19,6 +20,9 @@ mod form;
 mod catalog;
 mod plan;
 mod project;
+
+mod read;
+mod schema;
 
 mod check;
 mod schedule;
@@ -33,12 +37,14 @@ pub use form::{Form, Part};
 pub use node::{Entry, Node, Tree};
 pub use plan::*;
 pub use project::{
-    ConfigValue, Connection, Counts, Defaults, InputCatalog, InputFile, InputTemplate, Medium, Policy, Project,
-    ProjectInput, Settings, TestFile, Webhook,
+    ConfigValue, Connection, Counts, Defaults, InputCatalog, InputFile, InputTemplate, Medium, Outline, Policy,
+    Project, ProjectInput, Settings, TestFile, Webhook,
 };
 pub use schedule::{Schedule, ScheduleError, ScheduleText};
+pub use schema::FILE_SCHEMAS;
 pub use source::{FileId, Source, Sources, Span, Spanned};
 pub use suggest::{did_you_mean, suggest};
 pub use time::{Date, ParseTimeError, Period, Time};
 pub use types::{Field, MISMATCHES_MAX, Mismatch, Schema, SchemaError, Type};
 pub use value::{Object, VALUE_DEPTH_MAX, Value};
+pub use yaml::{ALIASES_MAX, FILE_BYTES_MAX, NESTING_MAX, NODES_MAX};

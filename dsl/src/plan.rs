@@ -4,6 +4,11 @@
 //! the file. Every list but the root belongs to a step and has a role there; `next` jumps to a step of the same
 //! list or of one that encloses it.
 
+mod forms;
+mod limits;
+mod normal;
+mod stored;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
@@ -15,6 +20,9 @@ use crate::form::Form;
 use crate::source::{Span, Spanned};
 use crate::time::Period;
 use crate::types::Type;
+
+pub use limits::{Batch, Concurrency, Debounce, IdempotencyLimit, Limits, OnConflict, RateLimit, Throttle, Unique};
+pub use stored::{PLAN_EDITION, PLAN_FORMAT, PlanError};
 
 /// A definition with everything it needs, ready to run. Shared by all runs that are pinned to it.
 #[derive(Debug)]
@@ -103,7 +111,7 @@ pub struct Workflow {
     pub limits: Option<Spanned<Limits>>,
     /// `cancel_on:`
     pub cancel_on: Vec<EventMatch>,
-    /// `timeout:`
+    /// `timeout:`; a literal is a period.
     pub timeout: Option<Form>,
     /// All steps, in the order of the file.
     pub steps: Vec<Step>,
@@ -217,115 +225,6 @@ pub struct Variable {
     pub value: Form,
 }
 
-/// `limits:`, what may run or start at once.
-#[derive(Clone, Debug, Default)]
-pub struct Limits {
-    /// `concurrency`: one or two rules, all of which must have room.
-    pub concurrency: Vec<Concurrency>,
-    /// `unique`
-    pub unique: Option<Unique>,
-    /// `throttle`
-    pub throttle: Option<Throttle>,
-    /// `rate_limit`
-    pub rate_limit: Option<RateLimit>,
-    /// `debounce`
-    pub debounce: Option<Debounce>,
-    /// `batch`
-    pub batch: Option<Batch>,
-    /// `priority`: higher first.
-    pub priority: Option<Form>,
-    /// `idempotency`
-    pub idempotency: Option<IdempotencyLimit>,
-    /// `start_within`: how long a run may queue.
-    pub start_within: Option<Form>,
-}
-
-/// How many runs may execute at once; parked ones do not count.
-#[derive(Clone, Debug)]
-pub struct Concurrency {
-    /// The number.
-    pub limit: u32,
-    /// Counted for each value of this by itself.
-    pub key: Option<Form>,
-    /// `scope: project` counts the runs of all workflows.
-    pub project: bool,
-}
-
-/// At most one open run per key.
-#[derive(Clone, Debug)]
-pub struct Unique {
-    /// The key.
-    pub key: Form,
-    /// What happens to a second one.
-    pub on_conflict: OnConflict,
-}
-
-/// What happens to a start while another run of its key is open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnConflict {
-    /// It does not happen.
-    Skip,
-    /// The open run is cancelled for it.
-    Replace,
-    /// It waits for the open run's end.
-    Queue,
-}
-
-/// Starts are spaced `per / limit` apart; the others wait.
-#[derive(Clone, Debug)]
-pub struct Throttle {
-    /// Starts in each period.
-    pub limit: u32,
-    /// The period.
-    pub per: Period,
-    /// How many may start at once.
-    pub burst: u32,
-    /// Counted for each value of this by itself.
-    pub key: Option<Form>,
-}
-
-/// At most so many starts in any window; the others are dropped.
-#[derive(Clone, Debug)]
-pub struct RateLimit {
-    /// Starts in each window.
-    pub limit: u32,
-    /// The window.
-    pub per: Period,
-    /// Counted for each value of this by itself.
-    pub key: Option<Form>,
-}
-
-/// Start after silence, with the last event to arrive.
-#[derive(Clone, Debug)]
-pub struct Debounce {
-    /// How long the silence must be.
-    pub quiet: Period,
-    /// Start after this at the latest.
-    pub max_wait: Option<Period>,
-    /// Collected for each value of this by itself.
-    pub key: Option<Form>,
-}
-
-/// Start once for several events.
-#[derive(Clone, Debug)]
-pub struct Batch {
-    /// Start with this many.
-    pub max: u32,
-    /// Start after this at the latest.
-    pub within: Period,
-    /// Collected for each value of this by itself.
-    pub key: Option<Form>,
-}
-
-/// At most one run started per key in a window.
-#[derive(Clone, Debug)]
-pub struct IdempotencyLimit {
-    /// The key.
-    pub key: Form,
-    /// The window; a day by default.
-    pub within: Period,
-}
-
 /// An event that is waited for.
 #[derive(Clone, Debug)]
 pub struct EventMatch {
@@ -358,7 +257,7 @@ pub struct Step {
     pub retry: Vec<Retry>,
     /// Where `retry:` stands, if the step has one of its own.
     pub retry_span: Option<Span>,
-    /// The timeout in force, defaults applied: of an attempt, or in all for a block.
+    /// The timeout in force, defaults applied: of an attempt, or in all for a block. A literal is a period.
     pub timeout: Option<Form>,
     /// `idempotency_key:`
     pub idempotency_key: Option<Form>,
@@ -394,7 +293,7 @@ pub enum Body {
         data: Form,
         /// The sender's id.
         id: Option<Form>,
-        /// How long after now the event counts as sent.
+        /// How long after now the event counts as sent; a literal is a period.
         delay: Option<Form>,
     },
     /// `invoke`
@@ -408,11 +307,11 @@ pub enum Body {
     },
     /// `set`
     Set(Vec<(Spanned<String>, Form)>),
-    /// `sleep`
+    /// `sleep`; a literal is a period.
     Sleep(Form),
     /// `sleep_until`
     SleepUntil {
-        /// When to go on.
+        /// When to go on; a literal is a timestamp.
         time: Form,
         /// Fail with `sleep.past` if that is past already.
         fail_if_past: bool,
@@ -476,9 +375,9 @@ pub struct Alternative {
 pub enum WaitGuard {
     /// An event.
     Event(EventMatch),
-    /// A length of time; none is `forever`.
+    /// A length of time; none is `forever`, a literal is a period.
     After(Option<Form>),
-    /// An instant.
+    /// An instant; a literal is a timestamp.
     Until(Form),
 }
 
@@ -630,18 +529,3 @@ impl std::str::FromStr for PlanHash {
         Ok(PlanHash(hash))
     }
 }
-
-impl Plan {
-    /// Reads a plan that was stored.
-    ///
-    /// # Errors
-    /// [`PlanError`] for a text that is none.
-    pub fn load(_stored: &str) -> Result<Plan, PlanError> {
-        Err(PlanError("stored plans cannot be read yet".to_owned()))
-    }
-}
-
-/// A stored plan that cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct PlanError(pub String);

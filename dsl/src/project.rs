@@ -1,11 +1,13 @@
 //! A project: all files that belong together, read and checked.
 
+mod input;
+mod read;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
 
 use crate::catalog::Catalog;
-use crate::check;
 use crate::diagnostic::Findings;
 use crate::form::Form;
 use crate::node::Node;
@@ -14,60 +16,7 @@ use crate::source::{FileId, Sources, Span, Spanned};
 use crate::types::Type;
 use crate::value::Value;
 
-/// What the caller found on disk, or made up.
-#[derive(Clone, Debug, Default)]
-pub struct ProjectInput {
-    /// YAML files: workflows, event types, tests, and at most one project file.
-    pub files: Vec<InputFile>,
-    /// Message templates.
-    pub templates: Vec<InputTemplate>,
-    /// The catalog files that `kinds:` names, by the path written there.
-    pub catalogs: Vec<InputCatalog>,
-}
-
-/// One YAML file.
-#[derive(Clone, Debug)]
-pub struct InputFile {
-    /// The path to show.
-    pub path: String,
-    /// What it holds.
-    pub bytes: Vec<u8>,
-    /// The user named this file, so it must be one of ours; otherwise it was met on a walk.
-    pub named: bool,
-}
-
-/// One message template.
-#[derive(Clone, Debug)]
-pub struct InputTemplate {
-    /// The path to show.
-    pub path: String,
-    /// Its path under `templates/`, without the extension: what `template:` names.
-    pub name: String,
-    /// What it is for, by its extension.
-    pub medium: Medium,
-    /// What it holds.
-    pub bytes: Vec<u8>,
-}
-
-/// What a template makes, by its extension.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Medium {
-    /// `.txt`: the plain text of a mail, or a text for any other use.
-    Text,
-    /// `.html`: the HTML of a mail.
-    Html,
-    /// `.sms`: a short message.
-    Sms,
-}
-
-/// One catalog file of the host.
-#[derive(Clone, Debug)]
-pub struct InputCatalog {
-    /// The path as `kinds:` writes it.
-    pub path: String,
-    /// What it holds, or why it could not be read.
-    pub bytes: Result<Vec<u8>, String>,
-}
+pub use input::{InputCatalog, InputFile, InputTemplate, Medium, Outline, ProjectInput};
 
 /// A project, read and checked.
 #[derive(Debug, Default)]
@@ -90,18 +39,11 @@ pub struct Project {
     pub counts: Counts,
     /// All that is wrong.
     pub findings: Findings,
+    /// The trees of the workflows, in their order.
+    pub(crate) trees: Vec<Node>,
 }
 
 impl Project {
-    /// Reads and checks everything.
-    pub fn read(_input: ProjectInput, catalog: &Catalog) -> Project {
-        let mut project = Project { catalog: catalog.clone(), ..Project::default() };
-        let mut found = Findings::default();
-        check::run(&project, &mut found);
-        project.findings.append(found);
-        project
-    }
-
     /// The workflow with this name.
     pub fn workflow(&self, name: &str) -> Option<&Workflow> {
         self.workflows.iter().find(|workflow| workflow.name.value == name)
