@@ -73,7 +73,7 @@ impl Driver {
         incoming: Incoming,
         answer: oneshot::Sender<Result<Sent, Error>>,
     ) -> Result<(), Box<(oneshot::Sender<Result<Sent, Error>>, Error)>> {
-        let now = self.parts.clock.now();
+        let now = self.now;
         let checked = match incoming {
             Incoming::Event(event) => self.checked(event, now).map(|(row, id)| (row, id, None)),
             Incoming::Start { workflow, event, data } => {
@@ -285,7 +285,7 @@ impl Driver {
         definition: Arc<Definition>,
         caller: Option<Caller>,
     ) -> Birth {
-        let now = self.parts.clock.now();
+        let now = self.now;
         let plan = &definition.plan;
         let ty = plan.events.get(&row.name).map(|event| &event.data).or_else(|| signature(plan));
         let newborn = Run::new(id, plan.hash, Arc::new(row.trigger(ty)), caller, now);
@@ -375,7 +375,7 @@ impl Driver {
     // ── what steps send ─────────────────────────────────────────────────
 
     pub(super) fn add_event(&mut self, commit: &mut Commit, flight: &mut Flight, active: &Active, event: SendEvent) {
-        let now = self.parts.clock.now();
+        let now = self.now;
         let row = EventRow {
             id: event.id,
             sender_id: event.sender_id,
@@ -397,7 +397,7 @@ impl Driver {
     }
 
     pub(super) fn add_child(&mut self, commit: &mut Commit, flight: &mut Flight, active: &Active, start: StartRun) {
-        let now = self.parts.clock.now();
+        let now = self.now;
         let Some((_, definition)) = crate::run::Workflows::newest(&self.parts.registry, &start.workflow) else {
             return;
         };
@@ -443,7 +443,7 @@ impl Driver {
             Ok(row) => row,
             Err(error) => return tracing::error!(%error, "a delayed event cannot be read"),
         };
-        let now = self.parts.clock.now();
+        let now = self.now;
         let row = EventRow { received: now, ..row };
         let mut commit = Commit { writes: vec![Write::Delete(key.clone())], ..Commit::default() };
         let births = self.births(&mut commit, &row, None, now);

@@ -66,7 +66,7 @@ impl Driver {
     }
 
     fn decide(&self, active: &mut Active) -> Outcome {
-        let now = self.parts.clock.now();
+        let now = self.now;
         let mut outcome = Outcome { commands: std::mem::take(&mut active.wanted), ..Outcome::default() };
         while let Some(input) = active.inputs.pop_front() {
             let cx =
@@ -89,7 +89,7 @@ impl Driver {
     }
 
     fn commit(&mut self, active: &mut Active, outcome: Outcome) {
-        let now = self.parts.clock.now();
+        let now = self.now;
         let Outcome { records, commands, blobs } = outcome;
         let run = active.run.id;
         let mut flight = Flight { version: active.run.version, ..Flight::default() };

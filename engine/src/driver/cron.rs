@@ -59,7 +59,7 @@ fn number_of(workflow: &str, pattern: &str, timezone: &str) -> u32 {
 impl Driver {
     /// Finds out where each schedule stands, and which ticks were missed.
     pub(super) async fn recover_cron(&mut self) -> Result<(), Error> {
-        let now = self.parts.clock.now();
+        let now = self.now;
         let store = self.parts.store.clone();
         let mut lines = Vec::new();
         for (number, definition) in self.parts.registry.iter() {
@@ -114,7 +114,7 @@ impl Driver {
 
     /// Takes the ticks that are due.
     pub(super) fn tick(&mut self) {
-        let now = self.parts.clock.now();
+        let now = self.now;
         while let Some((&(tick, id), _)) = self.cron.first_key_value()
             && tick <= now
         {
@@ -165,7 +165,7 @@ impl Driver {
     }
 
     fn take_tick(&mut self, id: u32, tick: Time, line: &Line) {
-        let now = self.parts.clock.now();
+        let now = self.now;
         let digest = Sha256::new().chain_update(id.to_be_bytes()).chain_update(tick.0.to_be_bytes()).finalize();
         let mut event = [0; 12];
         event[..6].copy_from_slice(&tick.0.max(0).to_be_bytes()[2..]);

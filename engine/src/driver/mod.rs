@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 use wf_dsl::Time;
@@ -37,6 +38,8 @@ use load::Loaded;
 
 /// Runs that are in memory at once because something happens for them; more wait in the queue.
 const ACTIVE_MAX: usize = 4_096;
+/// What is taken at most between two looks at the clock.
+const DRAIN: usize = 128;
 /// Runs that are claimed at once.
 const CLAIM: usize = 256;
 /// Only a store that many processes share needs a lease that ends.
@@ -121,6 +124,8 @@ pub(crate) struct Driver {
     /// Ticks that wait until an earlier run has ended.
     after_end: HashMap<RunId, Vec<(u32, Time, cron::Line)>>,
     next_event: u64,
+    /// The time of the present round of the loop.
+    now: Time,
     /// The time that a simulated clock has reached in the store.
     clock_kept: Time,
 }
@@ -144,6 +149,7 @@ impl Driver {
             stopping: None,
             cron: BTreeMap::new(),
             after_end: HashMap::new(),
+            now: clock_kept,
             clock_kept,
         }
     }
@@ -155,31 +161,46 @@ impl Driver {
             return;
         }
         while !self.is_done() {
+            self.now = self.parts.clock.now();
             self.claim();
             self.read_timers();
             self.fire();
             self.tick();
             self.tell_quiet();
-            let idle = self.is_idle();
+            let idle = self.is_idle() && self.has_due();
             let due = self.next_due();
             let clock = self.parts.clock.clone();
-            let idle = idle && self.has_due();
             let next = tokio::select! {
                 biased;
                 Some(done) = self.work.next(), if !self.work.is_empty() => Next::Done(done),
                 message = self.inbox.recv() => Next::Message(message),
                 () = clock.sleep_until(due, idle) => Next::Time,
             };
+            self.now = self.parts.clock.now();
             match next {
                 Next::Done(done) => self.finish(done),
                 Next::Message(Some(message)) => self.take(message),
                 Next::Message(None) => self.stop(None),
                 Next::Time => {}
             }
+            self.drain();
         }
         if let Some(stopped) = self.stopping.take() {
             // The handle may be gone; then nobody wants to know.
             let _ = stopped.send(());
+        }
+    }
+
+    /// Takes what else is ready, so that the commits that follow from it share a sync and the loop's upkeep is shared.
+    fn drain(&mut self) {
+        for _ in 0..DRAIN {
+            if let Ok(message) = self.inbox.try_recv() {
+                self.take(message);
+            } else if let Some(Some(done)) = self.work.next().now_or_never() {
+                self.finish(done);
+            } else {
+                return;
+            }
         }
     }
 
@@ -211,7 +232,7 @@ impl Driver {
 
     fn next_due(&self) -> Time {
         let cron = self.cron.keys().next().map(|(at, _)| *at);
-        let poll = Time(self.parts.clock.now().0.saturating_add(POLL_MS));
+        let poll = Time(self.now.0.saturating_add(POLL_MS));
         self.timers.next().into_iter().chain(cron).min().unwrap_or(poll)
     }
 
@@ -291,7 +312,7 @@ impl Driver {
     }
 
     fn fire(&mut self) {
-        let now = self.parts.clock.now();
+        let now = self.now;
         while self.active.len() + self.loading.len() < ACTIVE_MAX
             && let Some(due) = self.timers.pop(now)
         {

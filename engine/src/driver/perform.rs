@@ -85,7 +85,7 @@ impl Driver {
     ) -> Result<impl Future<Output = Result<Json, StepError>> + Send + 'static, StepError> {
         let active = self.active.get(&id).expect("looked up by the caller");
         let plan = &active.definition.plan;
-        let now = self.parts.clock.now();
+        let now = self.now;
         let cx = Cx { definition: &active.definition, live: &self.parts.live, workflows: &self.parts.registry, now };
         let step = plan.workflow.find(&call.step).map(|ix| plan.workflow.step(ix)).expect("a step of the pinned plan");
         let args = active.run.render(&cx, call)?;
