@@ -26,10 +26,8 @@ use super::{FAMILY, rejected};
 use crate::pools::Pools;
 use crate::provider::quotable;
 
-/// Sessions with one server at the same time; more mails wait.
+/// Sessions with one server; more mails wait. Idle ones are kept until the server ends them.
 const SESSIONS_MAX: usize = 16;
-/// Sessions that are kept while there is nothing to send.
-const IDLE_MAX: usize = 4;
 /// How long connecting may take, name and TLS included.
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 /// How long sending may take when the step has no `timeout` of its own.
@@ -144,10 +142,7 @@ impl Server {
             return Err(unavailable(format!("mail server `{}` gave an answer that makes no sense", self.name)));
         }
         // Only a session that has just done its work is kept; every other one is closed by being dropped.
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < IDLE_MAX {
-            idle.push(session);
-        }
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session);
         Ok(())
     }
 
@@ -193,8 +188,11 @@ impl Server {
 
     fn error(&self, error: &Error, phase: Phase) -> StepError {
         let name = &self.name;
-        let cause = error.source().map(ToString::to_string).unwrap_or_default();
-        let cause = quotable(&cause, &self.secrets);
+        let cause = match error.source() {
+            _ if error.is_response() => "what it says is not SMTP".to_owned(),
+            Some(source) => quotable(&source.to_string(), &self.secrets),
+            None => error.to_string(),
+        };
         if let Some(status) = error.status() {
             let wants_credentials = matches!(u16::from(status), 530 | 534 | 535 | 538);
             if error.is_permanent() && (phase == Phase::Authenticating || wants_credentials) {

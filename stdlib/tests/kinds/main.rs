@@ -2,9 +2,11 @@
 
 mod bench;
 mod peers;
+mod smtp_peer;
 
 mod db;
 mod describe;
+mod email;
 mod http;
 mod sms;
 mod stand_ins;
