@@ -1,24 +1,28 @@
 //! How deep the values are that an expression builds, known before it is evaluated.
 
-use super::ast::{Arg, LinkKind, Method, Term, TermKind};
+use super::ast::{Arg, Link, LinkKind, Method, Term, TermKind};
 use super::functions::{Function, Sig};
 
-/// How many levels of lists and objects a term can put around what it reads.
+/// How many levels of lists and objects a term, or any term inside of it, can put around what it reads.
 ///
 /// Values from outside have at most [`crate::VALUE_DEPTH_MAX`] levels. Together the two bound every value on the way to
 /// the result, so that none is too deep to walk or to drop.
 pub(super) fn built(term: &Term) -> usize {
-    Depths { params: Vec::new() }.term(term)
+    let mut depths = Depths { params: Vec::new(), most: 0 };
+    depths.term(term);
+    depths.most
 }
 
 struct Depths {
     /// How deep the values of the lambdas' parameters are, the outermost first.
     params: Vec<usize>,
+    /// The most that was met so far.
+    most: usize,
 }
 
 impl Depths {
     fn term(&mut self, term: &Term) -> usize {
-        match &term.kind {
+        let depth = match &term.kind {
             TermKind::List { items, .. } => 1 + self.deepest(items),
             TermKind::Object(fields) => 1 + fields.iter().map(|(_, value)| self.term(value)).max().unwrap_or(0),
             TermKind::If(terms) => self.deepest(&**terms),
@@ -27,22 +31,45 @@ impl Depths {
                 rest.iter().fold(self.term(left), |deepest, (_, right)| deepest.max(self.term(right)))
             }
             TermKind::Param(_, slot) => self.params.get(*slot).copied().unwrap_or(0),
-            TermKind::Path(base, links) => {
-                let base = self.term(base);
-                links.iter().fold(base, |receiver, link| match &link.kind {
-                    LinkKind::Method(method) => self.method(receiver, method),
-                    LinkKind::Member(_) | LinkKind::Index(_) => receiver,
-                })
+            TermKind::Path(base, links) => self.path(base, links),
+            // These give no list or object of their own, but what they hold may be built first.
+            TermKind::Or(terms) | TermKind::And(terms) => {
+                self.deepest(terms);
+                0
             }
-            // Lambdas have no place in what these hold, and they give no list or object of their own.
-            TermKind::Or(_) | TermKind::And(_) | TermKind::Not(_) | TermKind::Compare(..) | TermKind::Negate(_) => 0,
-            TermKind::Literal(_)
-            | TermKind::Root(_)
-            | TermKind::Step(_)
-            | TermKind::Var(_)
-            | TermKind::Secret(_)
-            | TermKind::Call { .. } => 0,
+            TermKind::Compare(_, terms) => {
+                self.deepest(&**terms);
+                0
+            }
+            TermKind::Not(inner) | TermKind::Negate(inner) => {
+                self.term(inner);
+                0
+            }
+            TermKind::Call { args, .. } => {
+                for arg in args {
+                    self.term(arg.term());
+                }
+                0
+            }
+            TermKind::Literal(_) | TermKind::Root(_) | TermKind::Step(_) | TermKind::Var(_) | TermKind::Secret(_) => 0,
+        };
+        self.most = self.most.max(depth);
+        depth
+    }
+
+    fn path(&mut self, base: &Term, links: &[Link]) -> usize {
+        let mut depth = self.term(base);
+        for link in links {
+            match &link.kind {
+                LinkKind::Method(method) => depth = self.method(depth, method),
+                LinkKind::Index(index) => {
+                    self.term(index);
+                }
+                LinkKind::Member(_) => {}
+            }
+            self.most = self.most.max(depth);
         }
+        depth
     }
 
     fn deepest(&mut self, terms: &[Term]) -> usize {

@@ -4,9 +4,10 @@ use std::cmp::Ordering;
 
 use super::Scope;
 use super::arithmetic;
-use super::ast::{At, Comparator, Lambda, Link, LinkKind, Method, Term, TermKind};
+use super::ast::{Arg, At, Comparator, Lambda, Link, LinkKind, Method, Name, Operator, Term, TermKind};
 use super::call::Call;
 use super::fault::{Fault, INDEX, LIMIT, Outcome, TYPE, UNDEFINED};
+use super::functions::Function;
 use crate::value::{Object, Value};
 
 /// How many steps an evaluation may take: one for each part of the expression and each item that a function visits,
@@ -70,92 +71,106 @@ impl<'e> Eval<'e> {
         self.read(bytes)
     }
 
+    /// The value of a term. The arms are calls, so that each level of nesting takes little of the stack.
     pub(super) fn term(&mut self, term: &Term) -> Outcome {
         self.spend(1).map_err(|fault| fault.at(term.at))?;
         match &term.kind {
-            TermKind::Literal(value) => Ok(value.clone()),
-            TermKind::Path(base, links) => self.path(base, links),
-            TermKind::Step(name) => Ok(self.scope.step(&name.text).unwrap_or_default()),
+            TermKind::Literal(value) | TermKind::List { constant: Some(value), .. } => Ok(value.clone()),
             TermKind::Param(_, slot) => Ok(self.params[*slot].clone()),
-            TermKind::Root(name) => {
-                let found = self.scope.root(&name.text);
-                found.ok_or_else(|| undefined(format!("there is no `{}` here", name.text), term.at))
-            }
-            TermKind::Var(name) => {
-                let found = self.scope.var(&name.text);
-                found.ok_or_else(|| undefined(format!("there is no variable `{}`", name.text), term.at))
-            }
-            TermKind::Secret(name) => {
-                let found = self.scope.secret(&name.text);
-                found.ok_or_else(|| undefined(format!("the secret `{}` is not set", name.text), term.at))
-            }
-            TermKind::List { constant: Some(value), .. } => Ok(value.clone()),
-            TermKind::List { items, constant: None } => {
-                let items: Result<Vec<_>, _> = items.iter().map(|item| self.term(item)).collect();
-                Ok(items?.into())
-            }
-            TermKind::Object(fields) => {
-                let mut object = Object::with_capacity(fields.len());
-                for (name, value) in fields {
-                    object.insert(name.text.to_string(), self.term(value)?);
-                }
-                Ok(object.into())
-            }
-            TermKind::If(terms) => {
-                let [condition, then, otherwise] = &**terms;
-                if self.bool(condition, "if")? { self.term(then) } else { self.term(otherwise) }
-            }
-            TermKind::Or(terms) => {
-                for term in terms {
-                    if self.bool(term, "or")? {
-                        return Ok(Value::Bool(true));
-                    }
-                }
-                Ok(Value::Bool(false))
-            }
-            TermKind::And(terms) => {
-                for term in terms {
-                    if !self.bool(term, "and")? {
-                        return Ok(Value::Bool(false));
-                    }
-                }
-                Ok(Value::Bool(true))
-            }
-            TermKind::Not(term) => Ok(Value::Bool(!self.bool(term, "not")?)),
-            TermKind::Coalesce(terms) => {
-                let mut value = Value::Null;
-                for term in terms {
-                    value = self.term(term)?;
-                    if !value.is_null() {
-                        break;
-                    }
-                }
-                Ok(value)
-            }
-            TermKind::Compare(comparator, sides) => {
-                let [left, right] = &**sides;
-                let (left, right) = (self.term(left)?, self.term(right)?);
-                self.compare(*comparator, &left, &right).map(Value::Bool).map_err(|fault| fault.at(term.at))
-            }
-            TermKind::Arithmetic(first, rest) => {
-                let mut left = self.term(first)?;
-                for (operator, term) in rest {
-                    let right = self.term(term)?;
-                    let at = first.at.to(term.at);
-                    left = arithmetic::apply(self, *operator, left, right).map_err(|fault| fault.at(at))?;
-                }
-                Ok(left)
-            }
-            TermKind::Negate(inner) => {
-                let value = self.term(inner)?;
-                arithmetic::negate(value).map_err(|fault| fault.at(term.at))
-            }
-            TermKind::Call { name, function, args } => {
-                let function = function.ok_or_else(|| unknown("function", &name.text, name.at))?;
-                let call = Call::new(self, function, Value::Null, args);
-                call.run().map_err(|fault| fault.at(term.at))
+            TermKind::Step(name) => Ok(self.scope.step(&name.text).unwrap_or_default()),
+            TermKind::Root(name) | TermKind::Var(name) | TermKind::Secret(name) => self.named(term, name),
+            TermKind::Path(base, links) => self.path(base, links),
+            TermKind::Compare(comparator, sides) => self.comparison(term, *comparator, sides),
+            TermKind::Or(terms) => self.any(terms, true, "or"),
+            TermKind::And(terms) => self.any(terms, false, "and"),
+            TermKind::Not(inner) => self.bool(inner, "not").map(|value| Value::Bool(!value)),
+            TermKind::If(terms) => self.conditional(terms),
+            TermKind::Coalesce(terms) => self.coalesce(terms),
+            TermKind::Arithmetic(first, rest) => self.arithmetic(first, rest),
+            TermKind::Negate(inner) => self.term(inner).and_then(arithmetic::negate).map_err(|fault| fault.at(term.at)),
+            TermKind::List { items, constant: None } => self.list(items),
+            TermKind::Object(fields) => self.object(fields),
+            TermKind::Call { name, function, args } => self.call(term, name, *function, args),
+        }
+    }
+
+    fn named(&mut self, term: &Term, name: &Name) -> Outcome {
+        let found = match &term.kind {
+            TermKind::Var(_) => self.scope.var(&name.text),
+            TermKind::Secret(_) => self.scope.secret(&name.text),
+            _ => self.scope.root(&name.text),
+        };
+        found.ok_or_else(|| {
+            let message = match &term.kind {
+                TermKind::Var(_) => format!("there is no variable `{}`", name.text),
+                TermKind::Secret(_) => format!("the secret `{}` is not set", name.text),
+                _ => format!("there is no `{}` here", name.text),
+            };
+            undefined(message, term.at)
+        })
+    }
+
+    fn list(&mut self, terms: &[Term]) -> Outcome {
+        let mut items = Vec::with_capacity(terms.len());
+        for term in terms {
+            items.push(self.term(term)?);
+        }
+        Ok(items.into())
+    }
+
+    fn object(&mut self, fields: &[(Name, Term)]) -> Outcome {
+        let mut object = Object::with_capacity(fields.len());
+        for (name, term) in fields {
+            let value = self.term(term)?;
+            object.insert(name.text.to_string(), value);
+        }
+        Ok(object.into())
+    }
+
+    fn conditional(&mut self, terms: &[Term; 3]) -> Outcome {
+        let [condition, then, otherwise] = terms;
+        if self.bool(condition, "if")? { self.term(then) } else { self.term(otherwise) }
+    }
+
+    /// Looks for the first term that is `decisive`; if there is none, the result is the other bool.
+    fn any(&mut self, terms: &[Term], decisive: bool, word: &str) -> Outcome {
+        for term in terms {
+            if self.bool(term, word)? == decisive {
+                return Ok(Value::Bool(decisive));
             }
         }
+        Ok(Value::Bool(!decisive))
+    }
+
+    fn coalesce(&mut self, terms: &[Term]) -> Outcome {
+        let mut value = Value::Null;
+        for term in terms {
+            value = self.term(term)?;
+            if !value.is_null() {
+                break;
+            }
+        }
+        Ok(value)
+    }
+
+    fn comparison(&mut self, term: &Term, comparator: Comparator, sides: &[Term; 2]) -> Outcome {
+        let left = self.term(&sides[0])?;
+        let right = self.term(&sides[1])?;
+        self.compare(comparator, &left, &right).map(Value::Bool).map_err(|fault| fault.at(term.at))
+    }
+
+    fn arithmetic(&mut self, first: &Term, rest: &[(Operator, Term)]) -> Outcome {
+        let mut left = self.term(first)?;
+        for (operator, term) in rest {
+            let right = self.term(term)?;
+            left = arithmetic::apply(self, *operator, left, right).map_err(|fault| fault.at(first.at.to(term.at)))?;
+        }
+        Ok(left)
+    }
+
+    fn call(&mut self, term: &Term, name: &Name, function: Option<&'static Function>, args: &[Arg]) -> Outcome {
+        let function = function.ok_or_else(|| unknown("function", &name.text, name.at))?;
+        Call::new(self, function, Value::Null, args).run().map_err(|fault| fault.at(term.at))
     }
 
     fn bool(&mut self, term: &Term, word: &str) -> Result<bool, Box<Fault>> {

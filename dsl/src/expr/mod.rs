@@ -53,6 +53,8 @@ struct Inner {
 }
 
 /// What an expression may read. Everything that is not in the expression itself comes through here.
+///
+/// An expression may ask for one name thousands of times, so values should be clones of something that is kept.
 pub trait Scope {
     /// A root by its name: `event`, `events`, `run`, `config`, `error`, `it` or a loop's name.
     fn root(&self, name: &str) -> Option<Value>;

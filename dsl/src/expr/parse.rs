@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pest::Parser;
-use pest::iterators::Pair;
+use pest::iterators::{Pair, Pairs};
 use regex::{Regex, RegexBuilder};
 
 use super::ast::{Arg, At, Comparator, Lambda, Link, LinkKind, Method, Name, Operator, Term, TermKind};
@@ -63,6 +63,8 @@ pub(super) fn parse(text: &str) -> Result<Term, Wrong> {
     Ok(term)
 }
 
+type Built = Result<TermKind, Wrong>;
+
 struct Builder {
     /// The parameters of all lambdas around the current place, the outermost first.
     params: Vec<Arc<str>>,
@@ -108,37 +110,45 @@ impl Builder {
                 continue;
             };
             let kind = match rule {
-                Rule::negation => TermKind::Not(Box::new(self.ranked(next)?)),
                 Rule::unary => return self.minus(at, next),
-                Rule::comparison => {
-                    let right = inner.next().expect("a comparator stands between two operands");
-                    TermKind::Compare(comparator(next.as_str()), Box::new([self.ranked(part)?, self.ranked(right)?]))
-                }
-                Rule::additive | Rule::multiplicative => {
-                    let left = Box::new(self.ranked(part)?);
-                    let mut operator = Some(next);
-                    let mut rest = Vec::new();
-                    while let Some((symbol, right)) = operator.zip(inner.next()) {
-                        rest.push((operator_of(symbol.as_str()), self.ranked(right)?));
-                        operator = inner.next();
-                    }
-                    TermKind::Arithmetic(left, rest)
-                }
-                _ => {
-                    let mut terms = vec![self.ranked(part)?];
-                    while let Some(operand) = inner.next() {
-                        terms.push(self.ranked(operand)?);
-                        inner.next();
-                    }
-                    match rule {
-                        Rule::disjunction => TermKind::Or(terms),
-                        Rule::conjunction => TermKind::And(terms),
-                        _ => TermKind::Coalesce(terms),
-                    }
-                }
+                Rule::negation => TermKind::Not(Box::new(self.ranked(next)?)),
+                Rule::comparison => self.comparison(part, next, inner)?,
+                Rule::additive | Rule::multiplicative => self.arithmetic(part, next, inner)?,
+                Rule::disjunction => TermKind::Or(self.operands(part, inner)?),
+                Rule::conjunction => TermKind::And(self.operands(part, inner)?),
+                _ => TermKind::Coalesce(self.operands(part, inner)?),
             };
             return Ok(Term { at, kind });
         }
+    }
+
+    fn comparison<'i>(&mut self, left: Pair<'i, Rule>, symbol: Pair<'i, Rule>, mut rest: Pairs<'i, Rule>) -> Built {
+        let right = rest.next().expect("a comparator stands between two operands");
+        let left = self.ranked(left)?;
+        let right = self.ranked(right)?;
+        Ok(TermKind::Compare(comparator(symbol.as_str()), Box::new([left, right])))
+    }
+
+    fn arithmetic<'i>(&mut self, left: Pair<'i, Rule>, symbol: Pair<'i, Rule>, mut rest: Pairs<'i, Rule>) -> Built {
+        let left = self.ranked(left)?;
+        let mut symbol = Some(symbol);
+        let mut operations = Vec::new();
+        while let Some((operator, right)) = symbol.zip(rest.next()) {
+            let right = self.ranked(right)?;
+            operations.push((operator_of(operator.as_str()), right));
+            symbol = rest.next();
+        }
+        Ok(TermKind::Arithmetic(Box::new(left), operations))
+    }
+
+    /// The operands of an operator that stands between any number of them; the first operator was read already.
+    fn operands<'i>(&mut self, left: Pair<'i, Rule>, mut rest: Pairs<'i, Rule>) -> Result<Vec<Term>, Wrong> {
+        let mut terms = vec![self.ranked(left)?];
+        while let Some(operand) = rest.next() {
+            terms.push(self.ranked(operand)?);
+            rest.next();
+        }
+        Ok(terms)
     }
 
     /// A minus in front of a number or duration belongs to the literal, so that the smallest int can be written.
@@ -183,26 +193,32 @@ impl Builder {
         let kind = match inner.as_rule() {
             Rule::literal => TermKind::Literal(literal_value(whole, &first(inner), "")?),
             Rule::expr => return Ok(Term { at: whole, ..self.expr(inner)? }),
-            Rule::list => {
-                let pairs = inner.into_inner().filter(|pair| pair.as_rule() == Rule::expr);
-                let items = pairs.map(|pair| self.expr(pair)).collect::<Result<Vec<_>, _>>()?;
-                let constant = constant_list(&items);
-                TermKind::List { items, constant }
-            }
+            Rule::list => self.list(inner)?,
             Rule::object => TermKind::Object(self.fields(inner)?),
-            Rule::call => {
-                let mut parts = inner.into_inner();
-                let name = name(parts.next().expect("a call holds a name"));
-                let args = self.args(parts.next().expect("a call holds arguments"))?;
-                let function = global(&name.text);
-                if let Some(function) = function {
-                    check_args(function, &args)?;
-                }
-                TermKind::Call { name, function, args }
-            }
+            Rule::call => self.call(inner)?,
             _ => return self.root(name(first(inner)), after),
         };
         Ok(Term { at: whole, kind })
+    }
+
+    fn list(&mut self, pair: Pair<'_, Rule>) -> Built {
+        let mut items = Vec::new();
+        for item in pair.into_inner().filter(|pair| pair.as_rule() == Rule::expr) {
+            items.push(self.expr(item)?);
+        }
+        let constant = constant_list(&items);
+        Ok(TermKind::List { items, constant })
+    }
+
+    fn call(&mut self, pair: Pair<'_, Rule>) -> Built {
+        let mut parts = pair.into_inner();
+        let name = name(parts.next().expect("a call holds a name"));
+        let args = self.args(parts.next().expect("a call holds arguments"))?;
+        let function = global(&name.text);
+        if let Some(function) = function {
+            check_args(function, &args)?;
+        }
+        Ok(TermKind::Call { name, function, args })
     }
 
     /// A name that stands alone; `steps`, `vars` and `secrets` take the member after them along.
