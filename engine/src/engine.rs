@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 use tokio::sync::{mpsc, oneshot};
-use wf_dsl::{Catalog, Plan, Value};
+use wf_dsl::{Catalog, InputFile, Plan, Project, ProjectInput, Value};
 
 use crate::clock::{Clock, SystemClock};
 use crate::driver::{Driver, Message, Parts, load};
@@ -48,6 +48,7 @@ pub struct Builder {
     kinds: HashMap<String, Arc<dyn StepKind>>,
     twice: Vec<String>,
     plans: Vec<Arc<Plan>>,
+    files: Vec<InputFile>,
     live: Live,
     environment: Environment,
     observer: Option<Arc<dyn Observer>>,
@@ -67,6 +68,7 @@ impl Default for Builder {
             kinds: HashMap::new(),
             twice: Vec::new(),
             plans: Vec::new(),
+            files: Vec::new(),
             live: Live::default(),
             environment: Environment::default(),
             observer: None,
@@ -111,6 +113,14 @@ impl Builder {
     #[must_use]
     pub fn plans(mut self, plans: impl IntoIterator<Item = Plan>) -> Self {
         self.plans.extend(plans.into_iter().map(Arc::new));
+        self
+    }
+
+    /// Adds a YAML file by its path, for messages, and its text: workflows and event types that belong together.
+    /// [`Builder::build`] checks them.
+    #[must_use]
+    pub fn file(mut self, path: impl Into<String>, text: impl Into<Vec<u8>>) -> Self {
+        self.files.push(InputFile { path: path.into(), bytes: text.into(), named: true });
         self
     }
 
@@ -164,13 +174,29 @@ impl Builder {
         self.kinds.values().map(|kind| kind.describe()).collect()
     }
 
+    /// The plans of the files that were added, or what is wrong with them.
+    fn checked_files(&mut self) -> Result<(), Error> {
+        let input = ProjectInput { files: std::mem::take(&mut self.files), ..ProjectInput::default() };
+        let project = Project::read(input, &self.catalog());
+        if project.findings.has_errors() {
+            return Err(Error::invalid_files(project));
+        }
+        for workflow in &project.workflows {
+            let plan = project.plan(&workflow.name.value);
+            let plan = plan.map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()))?;
+            self.plans.push(Arc::new(plan));
+        }
+        Ok(())
+    }
+
     /// Starts the engine on the present tokio runtime: what the store holds goes on at once.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] if a workflow uses something that this engine does not execute, or a kind that was not
     /// added; [`ErrorKind::Conflict`] for a kind that was added twice or a store of the other sort of time;
-    /// [`ErrorKind::Invalid`] for a secret that is too short; and whatever the store answers.
-    pub async fn build(self) -> Result<Engine, Error> {
+    /// [`ErrorKind::Invalid`] for a file with errors ([`Error::project`] has them) or a secret that is too short; and whatever the store answers.
+    pub async fn build(mut self) -> Result<Engine, Error> {
+        self.checked_files()?;
         if let Some(twice) = self.twice.first() {
             return Err(Error::new(ErrorKind::Conflict, format!("the kind `{twice}` was added twice")));
         }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use wf_dsl::{Project, Severity};
+
 use crate::rows::Unreadable;
 use crate::store::{CommitError, StoreError};
 
@@ -13,6 +15,7 @@ pub struct Error {
     message: String,
     #[source]
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+    project: Option<Arc<Project>>,
 }
 
 /// What sort of thing went wrong.
@@ -39,11 +42,30 @@ pub enum ErrorKind {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Error { kind, message: message.into(), source: None }
+        Error { kind, message: message.into(), source: None, project: None }
     }
 
     fn caused(kind: ErrorKind, message: String, source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Error { kind, message, source: Some(Arc::new(source)) }
+        Error { kind, message, source: Some(Arc::new(source)), project: None }
+    }
+
+    /// Files that were read and have errors.
+    pub(crate) fn invalid_files(project: Project) -> Self {
+        let first = project.findings.iter().find(|finding| finding.severity == Severity::Error);
+        let message = first.map_or_else(String::new, |first| {
+            let path = project.sources.get(first.primary.span.file).map_or("", |file| file.path.as_str());
+            let more = match project.findings.errors() {
+                1 => String::new(),
+                errors => format!(" (the first of {errors} errors)"),
+            };
+            format!("{path}: {}: {}{more}", first.code, first.message)
+        });
+        Error { kind: ErrorKind::Invalid, message, source: None, project: Some(Arc::new(project)) }
+    }
+
+    /// The project whose files have errors: its `findings` in its `sources`, to be shown in full.
+    pub fn project(&self) -> Option<&Project> {
+        self.project.as_deref()
     }
 
     pub(crate) fn stopped() -> Self {

@@ -20,6 +20,7 @@ mod clock;
 mod ids;
 mod kind;
 pub mod store;
+mod typed;
 
 mod engine;
 mod error;
@@ -41,6 +42,7 @@ pub use report::{EventReport, RunReport, StepReport};
 pub use send::{DEDUPE_DAYS, EVENT_BYTES_MAX, Event, Receipt};
 pub use start::clock_of;
 pub use store::{MemoryStore, SledOptions, SledStore, Store};
+pub use typed::{Closure, kind};
 pub use unsupported::{Unsupported, unsupported};
 pub use wf_dsl::{
     Catalog, Effect, ErrorCode, Kind, MessageTemplate, Mismatch, Period, Plan, Time, Type, Value, sql, template,
