@@ -22,6 +22,7 @@ mod plan;
 mod project;
 
 mod read;
+mod report;
 mod schema;
 
 mod check;
@@ -40,6 +41,7 @@ pub use project::{
     ConfigValue, Connection, Counts, Defaults, InputCatalog, InputFile, InputTemplate, Medium, Outline, Policy,
     Project, ProjectInput, Settings, TestFile, Webhook,
 };
+pub use report::{Place, Report, github_annotations, json_report};
 pub use schedule::{Schedule, ScheduleError, ScheduleText};
 pub use schema::FILE_SCHEMAS;
 pub use source::{FileId, Source, Sources, Span, Spanned};
