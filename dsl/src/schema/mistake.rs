@@ -11,14 +11,14 @@ use crate::suggest::suggest;
 /// One mistake. Paths are JSON pointers into the value that was checked.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Mistake {
-    /// A field is missing.
-    Missing { path: String, property: String, step: bool },
+    /// A field is missing; `expected` is what it would hold.
+    Missing { path: String, property: String, step: bool, expected: Option<String> },
     /// One of several fields is missing.
     MissingOne { path: String, properties: Vec<String> },
     /// Several fields that exclude each other.
     TooMany { path: String, properties: Vec<String> },
-    /// A key that has no meaning there.
-    Unknown { path: String, key: String, legal: Vec<String>, above: Vec<String> },
+    /// A key that has no meaning there. `below`: the key next to it under which it would have one.
+    Unknown { path: String, key: String, legal: Vec<String>, above: Vec<String>, below: Vec<String> },
     /// A value of the wrong shape. `bare`: an expression without `${ }`.
     Wrong { path: String, expected: String, options: Vec<String>, bare: bool },
     /// Anything else.
@@ -47,6 +47,11 @@ impl Mistake {
         }
     }
 
+    /// Whether this says that the whole value has the wrong type, so that nothing else about it counts.
+    pub(super) fn replaces(&self, other: &Mistake) -> bool {
+        matches!(self, Mistake::Wrong { .. }) && !matches!(other, Mistake::Wrong { .. }) && self.path() == other.path()
+    }
+
     fn path(&self) -> &str {
         match self {
             Mistake::Missing { path, .. }
@@ -71,10 +76,13 @@ pub(super) fn of(schema: &Json, error: &ValidationError<'_>, subject: &Subject<'
     let mistake = match error.kind() {
         Kind::Required { property } => {
             let property = property.as_str().unwrap_or_default().to_owned();
-            Mistake::Missing { path, property, step: trail.through("step") }
+            let expected = trail.field(schema, &property);
+            Mistake::Missing { path, property, step: trail.through("step"), expected }
         }
         Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
-            let (legal, mut above) = (trail.legal(), trail.above());
+            let (mut legal, mut above) = (trail.legal(), trail.above());
+            // What stands there already was not meant a second time.
+            legal.retain(|name| node.is_none_or(|node| node.get(name).is_none()));
             if above.is_empty() {
                 above = subject.above.iter().map(|name| (*name).to_owned()).collect();
             }
@@ -83,6 +91,7 @@ pub(super) fn of(schema: &Json, error: &ValidationError<'_>, subject: &Subject<'
                 key: key.clone(),
                 legal: legal.clone(),
                 above: above.clone(),
+                below: trail.below(schema, key),
             };
             return unexpected.iter().map(unknown).collect();
         }
@@ -144,15 +153,15 @@ fn of_branches(
         return Vec::new();
     }
     let missing = |branch: &Vec<Mistake>| match branch.as_slice() {
-        [Mistake::Missing { path: at, property, step: false }, ..] if *at == path => Some(property.clone()),
+        [Mistake::Missing { path: at, property, step: false, .. }, ..] if *at == path => Some(property.clone()),
         _ => None,
     };
     if let Some(mut properties) = branches.iter().map(missing).collect::<Option<Vec<String>>>() {
         properties.dedup();
-        if let [property] = properties.as_slice() {
-            return vec![Mistake::Missing { path, property: property.clone(), step: false }];
-        }
-        return vec![Mistake::MissingOne { path, properties }];
+        return match (properties.as_slice(), branches.into_iter().next()) {
+            ([_], Some(first)) => first.into_iter().take(1).collect(),
+            _ => vec![Mistake::MissingOne { path, properties }],
+        };
     }
     let fits = |errors: &&Vec<ValidationError<'static>>| {
         !errors.iter().any(|error| error.instance_path().as_str() == path && matches!(error.kind(), Kind::Type { .. }))

@@ -85,6 +85,8 @@ impl Schema {
         // A misspelt key is not a missing one as well.
         let meant: Vec<(String, String)> = mistakes.iter().filter_map(Mistake::misspelt).collect();
         mistakes.retain(|mistake| !mistake.is_missing(&meant));
+        let all = mistakes.clone();
+        mistakes.retain(|mistake| !all.iter().any(|other| other.replaces(mistake)));
         for mistake in mistakes {
             found.push(report(mistake, subject));
         }
@@ -94,18 +96,23 @@ impl Schema {
 /// A mistake in our words, at its place.
 fn report(mistake: Mistake, subject: &Subject<'_>) -> Diagnostic {
     match mistake {
-        Mistake::Missing { path, property, step: true } if property == "id" => {
+        Mistake::Missing { path, property, step: true, .. } if property == "id" => {
             let place = inside(subject, &path);
             Diagnostic::error(Code::STEP_ID, kind_key(subject, &path).unwrap_or(place), "the step has no `id`")
                 .help("give it a name such as `fetch_order`, which is its own in the file")
         }
-        Mistake::Missing { path, property, .. } => {
-            Diagnostic::error(Code::FIELD, inside(subject, &path), format!("`{property}` is missing")).label(
-                match owner(subject, &path) {
-                    Some(owner) => format!("`{owner}` needs it"),
-                    None => "needed here".to_owned(),
-                },
-            )
+        Mistake::Missing { path, property, expected, .. } => {
+            let label = match owner(subject, &path) {
+                Some(owner) => format!("`{owner}` needs it"),
+                None => "needed here".to_owned(),
+            };
+            let help = match expected {
+                Some(expected) => format!("add `{property}`, {expected}"),
+                None => format!("add `{property}`"),
+            };
+            Diagnostic::error(Code::FIELD, inside(subject, &path), format!("`{property}` is missing"))
+                .label(label)
+                .help(help)
         }
         Mistake::MissingOne { path, properties } => {
             let message = format!("one of {} is missing", listed(&properties, "and"));
@@ -115,11 +122,11 @@ fn report(mistake: Mistake, subject: &Subject<'_>) -> Diagnostic {
             let message = format!("only one of {} may stand here", listed(&properties, "and"));
             Diagnostic::error(Code::FIELD, inside(subject, &path), message)
         }
-        Mistake::Unknown { path, key, legal, above } => {
+        Mistake::Unknown { path, key, legal, above, below } => {
             let place = subject.node.at(&path).and_then(|node| node.entry(&key)).map(|entry| entry.key.span);
             let place = place.unwrap_or_else(|| inside(subject, &path));
             let finding = Diagnostic::error(Code::UNKNOWN_KEY, place, format!("unknown key `{key}`"));
-            match unknown_help(&key, &legal, &above) {
+            match unknown_help(&key, &legal, &above, &below) {
                 Some(help) => finding.help(help),
                 None => finding,
             }
@@ -163,9 +170,12 @@ fn wrong(subject: &Subject<'_>, path: &str, expected: &str, options: &[String], 
 }
 
 /// What to do about a key that is not known here.
-fn unknown_help(key: &str, legal: &[String], above: &[String]) -> Option<String> {
+fn unknown_help(key: &str, legal: &[String], above: &[String], below: &[String]) -> Option<String> {
     if above.iter().any(|name| name == key) {
         return Some(format!("`{key}` belongs one level up"));
+    }
+    if !below.is_empty() {
+        return Some(format!("`{key}` belongs one level down, under {}", listed(below, "or")));
     }
     if let Some(name) = suggest(key, legal.iter().map(String::as_str)) {
         return Some(format!("did you mean `{name}`?"));

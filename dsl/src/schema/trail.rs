@@ -99,6 +99,24 @@ impl<'s> Trail<'s> {
         maps.flat_map(|(_, names)| names.clone()).collect()
     }
 
+    /// The keys here under which a key would be legal.
+    pub(super) fn below(&self, root: &Json, key: &str) -> Vec<String> {
+        let properties = self.holder.get("properties").and_then(Json::as_object).into_iter().flatten();
+        let has =
+            |schema: &Json| resolve(root, schema).pointer("/properties").is_some_and(|map| map.get(key).is_some());
+        properties.filter(|(_, schema)| has(schema)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// A phrase for what a field here would hold.
+    pub(super) fn field(&self, root: &Json, name: &str) -> Option<String> {
+        let schema = resolve(root, self.holder.get("properties")?.get(name)?);
+        match schema.get("title").and_then(Json::as_str) {
+            Some(title) => Some(title.to_owned()),
+            None if schema.is_object() => Some(describe(schema)),
+            None => None,
+        }
+    }
+
     /// Whether the way led through a definition since the value was entered.
     pub(super) fn through(&self, definition: &str) -> bool {
         self.definitions.contains(&definition)
@@ -113,6 +131,12 @@ impl<'s> Trail<'s> {
     }
 }
 
+/// The schema that a `$ref` of ours names; any other as it is.
+fn resolve<'s>(root: &'s Json, schema: &'s Json) -> &'s Json {
+    let target = schema.get("$ref").and_then(Json::as_str).and_then(|target| target.strip_prefix('#'));
+    target.and_then(|pointer| root.pointer(pointer)).unwrap_or(schema)
+}
+
 /// A phrase for a schema without a title.
 fn describe(schema: &Json) -> String {
     if let Some(options) = schema.get("enum").and_then(Json::as_array) {
@@ -121,6 +145,17 @@ fn describe(schema: &Json) -> String {
     if let Some(value) = schema.get("const") {
         return options_of(std::slice::from_ref(value));
     }
+    match schema.get("type") {
+        Some(Json::String(name)) => phrase(name, schema),
+        Some(Json::Array(names)) => {
+            let names = names.iter().filter_map(Json::as_str).filter(|name| *name != "null");
+            names.map(|name| phrase(name, schema)).collect::<Vec<_>>().join(" or ")
+        }
+        _ => of_branches(schema),
+    }
+}
+
+fn of_branches(schema: &Json) -> String {
     for keyword in ["anyOf", "oneOf"] {
         if let Some(branches) = schema.get(keyword).and_then(Json::as_array) {
             let mut phrases: Vec<String> = branches
@@ -132,14 +167,7 @@ fn describe(schema: &Json) -> String {
             return phrases.join(" or ");
         }
     }
-    match schema.get("type") {
-        Some(Json::String(name)) => phrase(name, schema),
-        Some(Json::Array(names)) => {
-            let names = names.iter().filter_map(Json::as_str).filter(|name| *name != "null");
-            names.map(|name| phrase(name, schema)).collect::<Vec<_>>().join(" or ")
-        }
-        _ => "something else".to_owned(),
-    }
+    "something else".to_owned()
 }
 
 fn options_of(options: &[Json]) -> String {
