@@ -1,3 +1,49 @@
-//! The `wf` command line.
+//! The `wf` command line: every command parses its arguments, calls a crate, and prints.
 
-fn main() {}
+#![allow(dead_code, reason = "`wf run` needs the rest, and comes next")]
+
+mod exit;
+mod terminal;
+
+mod bug;
+mod command;
+mod findings;
+mod project;
+
+mod completions;
+mod explain;
+mod init;
+mod kinds;
+mod schema;
+mod validate;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use command::Cli;
+use exit::Failure;
+use terminal::{Look, talk};
+
+fn main() -> ExitCode {
+    bug::watch();
+    let cli = Cli::parse();
+    let exit = match bug::guard(|| cli.command.run()) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            explain(&failure);
+            failure.exit
+        }
+    };
+    exit.into()
+}
+
+fn explain(failure: &Failure) {
+    let look = Look::stderr();
+    if !failure.message.is_empty() {
+        talk(&format!("{} {}", look.red("error:"), failure.message));
+    }
+    if let Some(help) = &failure.help {
+        talk(&format!("{} {help}", look.cyan("help:")));
+    }
+}

@@ -3,6 +3,7 @@
 //! A run is a pinned plan and a tree of frames. One pure function decides what happens next; a driver makes its
 //! records durable in a [`Store`] and only then performs the effects, which are [`StepKind`]s.
 
+pub mod folder;
 pub mod run;
 
 mod definition;
