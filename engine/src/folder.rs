@@ -263,12 +263,7 @@ fn is_yaml(path: &Path) -> bool {
 /// The name and medium of the template at a path of the project; none for any other file.
 fn template_name(inside: &Path) -> Option<(String, Medium)> {
     let name = inside.strip_prefix(TEMPLATES).ok()?;
-    let medium = match name.extension()?.to_str()? {
-        "txt" => Medium::Text,
-        "html" => Medium::Html,
-        "sms" => Medium::Sms,
-        _ => return None,
-    };
+    let medium = Medium::of_extension(name.extension()?.to_str()?)?;
     let name = name.with_extension("");
     let parts: Vec<_> = name.iter().map(|part| part.to_string_lossy()).collect();
     Some((parts.join("/"), medium))

@@ -51,6 +51,18 @@ pub enum Medium {
     Sms,
 }
 
+impl Medium {
+    /// What files with this extension make; none for extensions that no template has.
+    pub fn of_extension(extension: &str) -> Option<Medium> {
+        match extension {
+            "txt" => Some(Medium::Text),
+            "html" => Some(Medium::Html),
+            "sms" => Some(Medium::Sms),
+            _ => None,
+        }
+    }
+}
+
 /// One catalog file of the host.
 #[derive(Clone, Debug)]
 pub struct InputCatalog {

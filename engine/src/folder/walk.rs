@@ -138,7 +138,8 @@ impl<'a> Walk<'a> {
             let path = folder.join(&name);
             let is_folder = self.root.join(&path).is_dir();
             let is_hidden = name.as_encoded_bytes().starts_with(b".");
-            if !is_hidden && !(is_folder && NOT_READ.iter().any(|made| name == *made)) {
+            let is_made = is_folder && NOT_READ.iter().any(|made| name == *made);
+            if !is_hidden && !is_made {
                 entries.push(Entry { path, is_folder });
             }
         }
