@@ -1,7 +1,10 @@
 //! What is wrong with a file: a code, places, and what to do about it.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use crate::codes::Code;
-use crate::source::Span;
+use crate::source::{FileId, Span};
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +39,17 @@ pub struct Diagnostic {
     pub related: Vec<Label>,
     /// What to write instead.
     pub help: Option<String>,
+    /// Set if it is about a name that does not exist: where this name, missed again, is the same mistake.
+    pub missed: Option<Missed>,
+}
+
+/// How far a name would be known if it existed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Missed {
+    /// In its file, like a step or a variable.
+    InFile,
+    /// In the whole project, like an event type or a template.
+    InProject,
 }
 
 impl Diagnostic {
@@ -48,6 +62,7 @@ impl Diagnostic {
             primary: Label { span, text: String::new() },
             related: Vec::new(),
             help: None,
+            missed: None,
         }
     }
 
@@ -74,6 +89,13 @@ impl Diagnostic {
     #[must_use]
     pub fn help(mut self, text: impl Into<String>) -> Self {
         self.help = Some(text.into());
+        self
+    }
+
+    /// The same as a finding about a name that does not exist.
+    #[must_use]
+    pub fn missed(mut self, scope: Missed) -> Self {
+        self.missed = Some(scope);
         self
     }
 }
@@ -127,10 +149,40 @@ impl Findings {
     }
 
     /// The findings in the order of their places. What was found twice at one place (a mistake in a part that an
-    /// alias repeats) is there once.
+    /// alias repeats) is there once, and so is a name that is missed in several places.
     pub fn sorted(mut self) -> Vec<Diagnostic> {
         self.found.sort_by_key(|found| (found.primary.span.file, found.primary.span.start, found.code));
         self.found.dedup();
-        self.found
+        fold(self.found)
     }
+}
+
+/// How many further places of one mistake are shown.
+const AGAIN_MAX: usize = 4;
+
+/// Makes one finding of all that miss the same name: the first, with the places of the others.
+fn fold(findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let mut first: HashMap<(String, Option<FileId>), (usize, usize)> = HashMap::new();
+    let mut folded: Vec<Diagnostic> = Vec::with_capacity(findings.len());
+    for finding in findings {
+        let Some(scope) = finding.missed else {
+            folded.push(finding);
+            continue;
+        };
+        let file = (scope == Missed::InFile).then_some(finding.primary.span.file);
+        match first.entry((finding.message.clone(), file)) {
+            Entry::Occupied(mut entry) => {
+                let (place, again) = entry.get_mut();
+                *again += 1;
+                if *again <= AGAIN_MAX {
+                    folded[*place].related.push(Label { span: finding.primary.span, text: "the same here".to_owned() });
+                }
+            }
+            Entry::Vacant(entry) => {
+                entry.insert((folded.len(), 0));
+                folded.push(finding);
+            }
+        }
+    }
+    folded
 }

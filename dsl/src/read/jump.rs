@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::codes::Code;
-use crate::diagnostic::{Diagnostic, Findings};
+use crate::diagnostic::{Diagnostic, Findings, Missed};
 use crate::plan::{Body, ListIx, Owner, Role, StepIx, Workflow};
 use crate::source::Spanned;
 use crate::suggest::did_you_mean;
@@ -113,7 +113,8 @@ fn refused(workflow: &Workflow, target: &Spanned<String>, to: StepIx, refusal: &
 }
 
 fn unknown(workflow: &Workflow, from: ListIx, target: &Spanned<String>) -> Diagnostic {
-    let finding = Diagnostic::error(Code::NEXT, target.span, format!("there is no step `{}`", target.value));
+    let finding = Diagnostic::error(Code::NEXT, target.span, format!("there is no step `{}`", target.value))
+        .missed(Missed::InFile);
     match nearest(workflow, from, &target.value) {
         Some(help) => finding.help(help),
         None => finding.help("`next` names the id of a step"),

@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json};
 
 use super::literal;
 use crate::codes::Code;
-use crate::diagnostic::{Diagnostic, Findings};
+use crate::diagnostic::{Diagnostic, Findings, Missed};
 use crate::node::{Node, Tree};
 use crate::plan::{Delay, Retry};
 use crate::project::Policy;
@@ -45,7 +45,8 @@ fn by_name(name: &str, node: &Node, named: &IndexMap<String, Policy>, found: &mu
     if let Some(policy) = named.get(name) {
         return Some(policy.retry.clone());
     }
-    let finding = Diagnostic::error(Code::UNKNOWN_NAME, node.span, format!("there is no retry policy `{name}`"));
+    let finding = Diagnostic::error(Code::UNKNOWN_NAME, node.span, format!("there is no retry policy `{name}`"))
+        .missed(Missed::InProject);
     let names = || named.keys().map(String::as_str).chain([NONE]);
     let help =
         did_you_mean(name, names()).unwrap_or_else(|| "named policies stand under `retries:` in `wf.yaml`".to_owned());
