@@ -26,15 +26,17 @@ mod report;
 mod schema;
 
 mod check;
+mod graph;
 mod schedule;
 pub mod sql;
 pub mod template;
 
 pub use catalog::{Catalog, Effect, ErrorCode, Kind};
 pub use codes::{Code, CodeInfo};
-pub use diagnostic::{Diagnostic, Findings, Label, Severity};
+pub use diagnostic::{Diagnostic, Findings, Label, Missed, Severity};
 pub use expr::{EvalError, Expr, Scope};
 pub use form::{Form, Part};
+pub use graph::{Graph, Point, Way};
 pub use node::{Entry, Node, Tree};
 pub use plan::*;
 pub use project::{
