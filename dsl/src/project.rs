@@ -2,6 +2,7 @@
 
 mod input;
 mod read;
+mod template;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +16,8 @@ use crate::plan::{EventType, Retry, Workflow};
 use crate::source::{FileId, Sources, Span, Spanned};
 use crate::types::Type;
 use crate::value::Value;
+
+pub(crate) use template::{AllWants, Wants};
 
 pub use input::{InputCatalog, InputFile, InputTemplate, Medium, Outline, ProjectInput};
 
@@ -39,6 +42,8 @@ pub struct Project {
     pub counts: Counts,
     /// All that is wrong.
     pub findings: Findings,
+    /// What the templates take.
+    pub(crate) wants: AllWants,
     /// The trees of the workflows, in their order.
     pub(crate) trees: Vec<Node>,
 }

@@ -13,6 +13,7 @@ use crate::source::Span;
 use crate::value::Value;
 
 pub use door::{MISMATCHES_MAX, Mismatch};
+pub(crate) use schema::shape_of;
 pub use schema::{Schema, SchemaError};
 
 /// The type of a value.

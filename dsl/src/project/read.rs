@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{InputCatalog, InputFile, InputTemplate, Project, ProjectInput, TestFile};
+use super::{InputCatalog, InputFile, Project, ProjectInput, TestFile};
 use crate::catalog::Catalog;
 use crate::check;
 use crate::codes::Code;
@@ -153,20 +153,6 @@ impl Project {
             if self.catalog.get(&kind.name).is_none() {
                 self.catalog.add(kind.clone());
             }
-        }
-    }
-
-    fn templates(&mut self, templates: Vec<InputTemplate>) {
-        for template in templates {
-            let text = String::from_utf8(template.bytes);
-            let wrong = text.as_ref().err().map(|error| error.utf8_error().valid_up_to());
-            let text = text.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
-            let file = self.sources.add(template.path, text);
-            if let Some(start) = wrong {
-                let place = Span { file, start, end: start + char::REPLACEMENT_CHARACTER.len_utf8() };
-                self.findings.push(Diagnostic::error(Code::TEMPLATE, place, "the template is not UTF-8"));
-            }
-            self.templates.entry(template.name).or_default().insert(template.medium, file);
         }
     }
 

@@ -114,10 +114,9 @@ impl<'t> TemplateFile<'t> {
 
 impl Param {
     fn new((key, notation): (String, Json)) -> Param {
-        match key.strip_suffix('?') {
-            Some(name) => Param { name: name.to_owned(), optional: true, notation },
-            None => Param { name: key, optional: false, notation },
-        }
+        // `key[]` is a list, `key?` may be left out; both are said in the notation of types.
+        let name = key.trim_end_matches(['?', '[', ']']).to_owned();
+        Param { name, optional: key.contains('?'), notation }
     }
 }
 

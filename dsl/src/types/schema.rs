@@ -130,6 +130,11 @@ impl Type {
     }
 }
 
+/// What is understood of a part of a schema, without compiling it. `root` is the whole, for references.
+pub(crate) fn shape_of(part: &Json, root: &Json) -> Type {
+    Reader { root, references: 0 }.read(part).0
+}
+
 fn nullable(schema: Json) -> Json {
     match schema.as_object() {
         // Everything fits already.

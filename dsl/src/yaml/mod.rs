@@ -68,6 +68,12 @@ pub(crate) fn read(sources: &mut Sources, path: &str, bytes: &[u8]) -> Document 
     Document { file, tree, found }
 }
 
+/// Reads the YAML that a file holds from `start` on, up to the end of `text`.
+pub(crate) fn part(file: FileId, text: &str, start: usize, found: &mut Findings) -> Option<Node> {
+    let marks = marks::mark(file, text, start, found)?;
+    values::read(file, text, start, &marks, found)
+}
+
 /// How much of a file that is too large is kept to be shown.
 const FIRST_LINE_BYTES_MAX: usize = 256;
 
@@ -80,6 +86,5 @@ fn parse(file: FileId, text: &str, found: &mut Findings) -> Option<Node> {
         return None;
     }
     let start = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len_utf8() } else { 0 };
-    let marks = marks::mark(file, text, start, found)?;
-    values::read(file, text, start, &marks, found)
+    part(file, text, start, found)
 }

@@ -1,0 +1,70 @@
+//! `wf::invoke`: an invoked workflow that is unknown, or that `with` does not fit.
+
+use super::fields::{self, Subject};
+use super::infer::Infer;
+use super::{Context, roots};
+use crate::codes::Code;
+use crate::diagnostic::{Diagnostic, Findings, Missed};
+use crate::form::Form;
+use crate::plan::{Body, Workflow};
+use crate::project::Project;
+use crate::source::Spanned;
+use crate::suggest::did_you_mean;
+use crate::value::Value;
+
+/// Every invoked workflow must exist, and start one run for one call.
+pub(super) fn names(cx: &Context<'_>, found: &mut Findings) {
+    for step in &cx.workflow.steps {
+        let Body::Invoke { workflow: name, .. } = &step.body else { continue };
+        let Some(callee) = find(cx.project, &name.value) else {
+            let message = format!("there is no workflow `{}`", name.value);
+            let diagnostic = Diagnostic::error(Code::INVOKE, name.span, message).missed(Missed::InProject);
+            let names = cx.project.workflows.iter().map(|workflow| workflow.name.value.as_str());
+            let help = did_you_mean(&name.value, names);
+            found.push(diagnostic.help(help.unwrap_or_else(|| "the workflow must be part of the project".to_owned())));
+            continue;
+        };
+        let limits = callee.limits.as_ref().map(|limits| &limits.value);
+        let merges = limits.and_then(|limits| match (&limits.debounce, &limits.batch) {
+            (Some(_), _) => Some("debounce"),
+            (_, Some(_)) => Some("batch"),
+            _ => None,
+        });
+        if let (Some(limit), Some(limits)) = (merges, &callee.limits) {
+            let message = format!("`{}` has `{limit}`, so a call is not one run of it", name.value);
+            found.push(
+                Diagnostic::error(Code::INVOKE, name.span, message)
+                    .related(limits.span, "its limits stand here")
+                    .help("send it an event with `send_event` instead"),
+            );
+        }
+    }
+}
+
+/// `with` must be what the workflow takes.
+pub(super) fn with(infer: &mut Infer<'_>, name: &Spanned<String>, form: &Form) {
+    let callee = find(infer.cx.project, &name.value);
+    let Some(wanted) = callee.map(|callee| roots::signature(infer.cx.project, callee)) else {
+        infer.form(form, super::Secrets::Refused);
+        return;
+    };
+    let of = format!("`{}`", name.value);
+    match wanted {
+        Some(wanted) => {
+            fields::check(infer, form, &wanted, &Subject { code: Code::INVOKE, key: "with", of: &of });
+        }
+        None => {
+            infer.form(form, super::Secrets::Refused);
+            if !matches!(form, Form::Literal(Value::Null, _)) {
+                infer.say(
+                    Diagnostic::error(Code::INVOKE, form.span(), format!("{of} takes no data"))
+                        .help("declare what it takes under its `input`"),
+                );
+            }
+        }
+    }
+}
+
+fn find<'p>(project: &'p Project, name: &str) -> Option<&'p Workflow> {
+    project.workflows.iter().find(|workflow| workflow.name.value == name)
+}
