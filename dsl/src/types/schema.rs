@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::{Field, Type};
 use crate::source::Span;
+use crate::time::Period;
 use crate::value::Value;
 
 /// How many `$ref`s may lead to one another before the rest is taken as any value.
@@ -123,6 +124,8 @@ impl Type {
             return Ok(shape);
         }
         let options = jsonschema::options().with_draft(Draft::Draft202012).should_validate_formats(true);
+        // A duration may be written `1h30m`, here as everywhere.
+        let options = options.with_format("duration", |text: &str| text.parse::<Period>().is_ok());
         let validator = options.with_pattern_options(PatternOptions::regex()).build(json).map_err(|error| {
             SchemaError { pointer: error.instance_path().to_string(), message: lower_first(&error.to_string()) }
         })?;
@@ -327,5 +330,23 @@ fn enumeration(members: &Json) -> (Type, bool) {
         (true, true) => (Type::Null, true),
         (false, false) => (Type::Enum(values), true),
         (false, true) => (Type::Nullable(Box::new(Type::Enum(values))), true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_may_be_compact_within_any_schema() {
+        let duration = json!({"type": "string", "format": "duration"});
+        for schema in [duration.clone(), json!({"type": "object", "properties": {"ttl": duration}, "minProperties": 1})]
+        {
+            let fits = |text: &str| {
+                let value = if schema["type"] == "object" { json!({"ttl": text}) } else { json!(text) };
+                Type::from_schema(&schema).unwrap().accept(&value).is_ok()
+            };
+            assert!(fits("1h30m") && fits("PT1H30M") && !fits("soon") && !fits("P1Y"), "{schema}");
+        }
     }
 }
