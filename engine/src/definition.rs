@@ -54,10 +54,39 @@ fn output_type(step: &Step, kind: &Kind) -> Type {
 }
 
 fn replaced<'a>(ty: Type, mut path: impl Iterator<Item = &'a str>, with: Type) -> Type {
-    let Some(name) = path.next() else { return with };
+    let Some(name) = path.next() else {
+        // A kind whose own schema speaks of null gives it where there is nothing, such as no row.
+        let speaks_of_null = ty != Type::Any && ty.accept(&serde_json::Value::Null).is_ok();
+        return if speaks_of_null && with != Type::Any { Type::Nullable(Box::new(with)) } else { with };
+    };
     let Type::Object(mut fields) = ty else { return ty };
     let inner = fields.get(name).map_or(Type::Any, |field| field.ty.clone());
     let field = Field { ty: replaced(inner, path, with), optional: false, span: Span::NOWHERE };
     fields.insert(name.to_owned(), field);
     Type::Object(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn returns_takes_the_place_of_what_is_open() {
+        let fits = |own: serde_json::Value, at: &str, output: serde_json::Value| {
+            let own = Type::from_schema(&own).unwrap();
+            replaced(own, at.split('/').skip(1), Type::Int).accept(&output).is_ok()
+        };
+        let anything = json!({});
+        let something_or_null = json!({"type": ["array", "object", "string", "number", "boolean", "null"]});
+        let within = |own| json!({"type": "object", "properties": {"body": own}, "required": ["body"]});
+        assert!(fits(anything.clone(), "", json!(1)) && !fits(anything.clone(), "", json!("a")));
+        assert!(!fits(anything.clone(), "", json!(null)));
+        assert!(fits(something_or_null.clone(), "", json!(1)) && !fits(something_or_null.clone(), "", json!("a")));
+        assert!(fits(something_or_null.clone(), "", json!(null)));
+        assert!(fits(within(anything.clone()), "/body", json!({"body": 1})));
+        assert!(!fits(within(anything), "/body", json!({"body": null})));
+        assert!(fits(within(something_or_null), "/body", json!({"body": null})));
+    }
 }

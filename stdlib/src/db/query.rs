@@ -44,7 +44,10 @@ impl StepKind for Query {
             name: "db.query".to_owned(),
             description: "Reads from a database. At most 10,000 rows and 1 MiB.".to_owned(),
             body: body::schema::<Body>(),
-            output: json!({"description": "A list of rows, a row, a row or null, or a value: as `expect` says."}),
+            output: json!({
+                "type": ["array", "object", "string", "number", "boolean", "null"],
+                "description": "A list of rows, a row, a row or null, or a value: as `expect` says."
+            }),
             errors: body::errors(&[
                 ("db.not_found", false),
                 ("db.too_many", false),
