@@ -9,6 +9,7 @@ mod db;
 mod email;
 mod http;
 mod log;
+mod redis;
 mod sms;
 
 mod body;

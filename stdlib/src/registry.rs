@@ -8,6 +8,7 @@ use crate::db::{Databases, Exec, Query};
 use crate::email::Email;
 use crate::http::{Http, HttpOptions};
 use crate::log::Log;
+use crate::redis::{Del, Get, Incr, Set, Stores};
 use crate::sms::Sms;
 
 /// What a host decides for all steps.
@@ -30,12 +31,17 @@ pub fn all() -> Vec<Arc<dyn StepKind>> {
 /// All kinds with the host's options.
 pub fn all_with(options: Options) -> Vec<Arc<dyn StepKind>> {
     let databases = Databases::default();
+    let stores = Stores::default();
     vec![
         Arc::new(Email::default()),
         Arc::new(Sms::default()),
         Arc::new(Http::new(options.http)),
         Arc::new(Query(databases.clone())),
         Arc::new(Exec(databases)),
+        Arc::new(Get(stores.clone())),
+        Arc::new(Set(stores.clone())),
+        Arc::new(Incr(stores.clone())),
+        Arc::new(Del(stores)),
         Arc::new(Log),
     ]
 }
