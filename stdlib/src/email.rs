@@ -82,6 +82,7 @@ impl StepKind for Email {
                 "properties": {
                     "message_id": {"type": "string", "description": "The id under which the mail was accepted."},
                     "accepted_at": {"type": "string", "format": "date-time", "description": "When it was accepted."},
+                    "to": {"type": "array", "items": {"type": "string"}, "description": "Who got it, copies left out."},
                     "provider": {"type": "string", "description": "The connection, or `outbox` if none is configured."},
                     "subject": {"type": "string", "description": "The subject as sent."},
                     "text": {"type": "string", "description": "The plain text as sent, cut at 64 KiB."}
@@ -142,6 +143,7 @@ impl StepKind for Email {
             let mut output = json!({
                 "message_id": message_id,
                 "accepted_at": cx.clock.now().to_string(),
+                "to": texts(&mail.to),
                 "provider": provider,
                 "subject": mail.subject,
             });
@@ -190,7 +192,6 @@ async fn prepare(cx: &StepContext, body: Body, chosen: Chosen<'_>) -> Result<Mai
 
 async fn put_in_outbox(cx: &StepContext, connection: Option<&Connection>, mail: &Mail) -> Result<(), StepError> {
     let Some(folder) = &cx.outbox else { return Err(FAMILY.not_configured(connection)) };
-    let texts = |mailboxes: &[lettre::message::Mailbox]| mailboxes.iter().map(ToString::to_string).collect::<Vec<_>>();
     let message = json!({
         "kind": "email",
         "connection": connection.map(|connection| &connection.name),
@@ -215,6 +216,10 @@ async fn put_in_outbox(cx: &StepContext, connection: Option<&Connection>, mail: 
     let eml = mail.mime()?.1;
     let written = outbox::put(cx, folder, message, Some(eml)).await;
     written.map_err(|error| FAMILY.error("unavailable", format!("the outbox cannot be written: {error}")))
+}
+
+fn texts(mailboxes: &[lettre::message::Mailbox]) -> Vec<String> {
+    mailboxes.iter().map(ToString::to_string).collect()
 }
 
 fn rejected(message: impl Into<String>) -> StepError {

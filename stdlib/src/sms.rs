@@ -70,6 +70,7 @@ impl StepKind for Sms {
                 "properties": {
                     "message_id": {"type": "string", "description": "The id under which the message was accepted."},
                     "accepted_at": {"type": "string", "format": "date-time", "description": "When it was accepted."},
+                    "to": {"type": "array", "items": {"type": "string"}, "description": "Who got it."},
                     "provider": {"type": "string", "description": "The connection, or `outbox` if none is configured."},
                     "text": {"type": "string", "description": "The text as sent."}
                 },
@@ -122,7 +123,10 @@ impl StepKind for Sms {
             };
             let accepted_at = cx.clock.now().to_string();
             let text = shown(&text);
-            Ok(json!({"message_id": message_id, "accepted_at": accepted_at, "provider": provider, "text": text}).into())
+            let output = json!({
+                "message_id": message_id, "accepted_at": accepted_at, "to": [to], "provider": provider, "text": text,
+            });
+            Ok(output.into())
         })
     }
 }

@@ -24,8 +24,8 @@ async fn a_message_has_twilios_shape() {
     assert_eq!(
         bench.run("sms", body.clone()).await.unwrap(),
         json!({
-            "message_id": "SM123", "accepted_at": "2025-10-01T09:00:00Z", "provider": "texts",
-            "text": "Doors open at 18:00 & more é"
+            "message_id": "SM123", "accepted_at": "2025-10-01T09:00:00Z", "to": ["+12025550101"],
+            "provider": "texts", "text": "Doors open at 18:00 & more é"
         })
     );
     let request = peer.request();

@@ -23,6 +23,7 @@ async fn a_mail_without_connection_goes_to_the_outbox() {
         json!({
             "message_id": "<wf_0123456789abcdefghijklmnop@example.org>",
             "accepted_at": "2025-10-01T09:00:00Z",
+            "to": ["Ada <ada@example.org>"],
             "provider": "outbox",
             "subject": "Hello <Ada>",
             "text": "Hi <Ada>,\nwelcome."
@@ -74,7 +75,10 @@ async fn a_text_message_without_connection_goes_to_the_outbox() {
     let id = "wf_0123456789abcdefghijklmnop";
     assert_eq!(
         output,
-        json!({"message_id": id, "accepted_at": "2025-10-01T09:00:00Z", "provider": "outbox", "text": "Hi <Ada>!"})
+        json!({
+            "message_id": id, "accepted_at": "2025-10-01T09:00:00Z", "to": ["+12025550101"], "provider": "outbox",
+            "text": "Hi <Ada>!"
+        })
     );
     assert_eq!(bench.outbox()[id]["text"], "Hi <Ada>!");
     assert_eq!(bench.outbox()[id]["connection"], json!(null));
