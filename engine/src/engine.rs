@@ -10,16 +10,16 @@ use wf_dsl::{Catalog, InputFile, Plan, Project, ProjectInput, Value};
 use crate::clock::{Clock, SystemClock};
 use crate::driver::{Driver, Message, Parts, load};
 use crate::error::{Error, ErrorKind};
-use crate::ids::RunId;
+use crate::ids::{EventId, RunId};
 use crate::kind::{Connection, Environment, StepKind};
 use crate::observe::Observer;
 use crate::redact::{Redactor, SECRET_BYTES_MIN};
 use crate::registry::Registry;
-use crate::report::{self, RunReport};
+use crate::report::{self, DelayedEvent, RunReport};
 use crate::run::{Live, Record};
 use crate::send::{Event, Incoming, Receipt};
 use crate::start;
-use crate::store::{MemoryStore, Store};
+use crate::store::{Health, MemoryStore, Store};
 use crate::unsupported::unsupported;
 
 /// A running engine. Clones share it; the last one that is dropped stops it, as a crash would: nothing is lost.
@@ -52,6 +52,7 @@ pub struct Builder {
     live: Live,
     environment: Environment,
     observer: Option<Arc<dyn Observer>>,
+    schedules: bool,
 }
 
 impl std::fmt::Debug for Builder {
@@ -72,6 +73,7 @@ impl Default for Builder {
             live: Live::default(),
             environment: Environment::default(),
             observer: None,
+            schedules: true,
         }
     }
 }
@@ -169,6 +171,14 @@ impl Builder {
         self
     }
 
+    /// Starts no run by a schedule, for tools that run one workflow and what comes of it. The schedules do not move on
+    /// meanwhile; the next engine finds the ticks that were missed.
+    #[must_use]
+    pub fn without_schedules(mut self) -> Self {
+        self.schedules = false;
+        self
+    }
+
     /// What the language needs to know of the kinds that were added.
     pub fn catalog(&self) -> Catalog {
         self.kinds.values().map(|kind| kind.describe()).collect()
@@ -229,6 +239,7 @@ impl Builder {
                 live: self.live,
                 environment: Arc::new(self.environment),
                 observer: self.observer,
+                schedules: self.schedules,
                 seed: chance(),
             },
             inbox,
@@ -282,7 +293,8 @@ impl Engine {
         self.start_with(workflow, &event, data).await
     }
 
-    /// The same with the name of the event that the run sees, for workflows with several triggers.
+    /// The same with the name of the event that the run sees, for workflows with several triggers. With `wf.cron` the
+    /// run is that of a tick which is due now, and `data` does not count.
     ///
     /// # Errors
     /// As [`Engine::start`].
@@ -345,6 +357,37 @@ impl Engine {
     /// Whatever the store answers.
     pub async fn open_runs(&self) -> Result<Vec<RunId>, Error> {
         report::open_runs(&*self.shared.store).await
+    }
+
+    /// The runs that an event started, in the order of their workflows' names; those of workflows that the engine does
+    /// not know any more are left out.
+    ///
+    /// # Errors
+    /// Whatever the store answers.
+    pub async fn runs_of(&self, event: EventId) -> Result<Vec<RunId>, Error> {
+        report::runs_of(&*self.shared.store, &self.shared.registry, event).await
+    }
+
+    /// A run and all runs that came of it so far: the runs that it invoked and those that its events started, and so
+    /// on. Each run is followed by those that came of it. For tools: it reads all records of all these runs.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is no such run, and whatever the store answers.
+    pub async fn family(&self, run: RunId) -> Result<Vec<RunId>, Error> {
+        report::family(&*self.shared.store, &self.shared.registry, run).await
+    }
+
+    /// The events that steps have sent for later, in the order in which they are due. For tools: it reads all timers.
+    ///
+    /// # Errors
+    /// Whatever the store answers.
+    pub async fn delayed_events(&self) -> Result<Vec<DelayedEvent>, Error> {
+        report::delayed_events(&*self.shared.store).await
+    }
+
+    /// Whether the store takes commits. After a failed write it does not, and every run stays where it is.
+    pub fn health(&self) -> Health {
+        self.shared.store.health()
     }
 
     /// All records of a run in their order, for tools that show or export them.

@@ -39,7 +39,7 @@ pub use kind::{BoxFuture, Connection, Environment, Output, StepContext, StepErro
 pub use observe::{Notice, Observer};
 pub use once::KEY_RETENTION;
 pub use redact::{REDACTED, Redactor, SECRET_BYTES_MIN};
-pub use report::{EventReport, RunReport, StepReport};
+pub use report::{DelayedEvent, EventReport, RunReport, StepReport};
 pub use send::{DEDUPE_DAYS, EVENT_BYTES_MAX, Event, Receipt};
 pub use start::clock_of;
 pub use store::{MemoryStore, SledOptions, SledStore, Store};

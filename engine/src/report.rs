@@ -8,7 +8,7 @@ use wf_dsl::Time;
 
 use crate::driver::load::{self, Loaded};
 use crate::error::{Error, ErrorKind};
-use crate::ids::{FrameId, RunId};
+use crate::ids::{EventId, FrameId, RunId};
 use crate::registry::Registry;
 use crate::rows;
 use crate::run::{Fact, Failure, Parent, Place, Record, Run, Status};
@@ -52,11 +52,24 @@ pub struct EventReport {
     pub id: String,
 }
 
+/// An event that a step has sent for later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DelayedEvent {
+    /// The event.
+    pub event: EventReport,
+    /// When it gets its place in the log.
+    pub due: Time,
+    /// The first run of the chain that led to it.
+    pub origin: Option<RunId>,
+}
+
 /// One visit of one step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepReport {
     /// The step.
     pub id: String,
+    /// Its kind, such as `switch`.
+    pub kind: String,
     /// The iterations and branches it is in, such as `items[3]`; none outside of loops and branches.
     pub iteration: Option<String>,
     /// How it stands: `running`, `waiting`, `finished`, `failed`, `skipped` or `cancelled`.
@@ -136,6 +149,49 @@ pub(crate) async fn open_runs(store: &dyn Store) -> Result<Vec<RunId>, Error> {
     Ok(open.into_iter().collect())
 }
 
+/// The runs of an event, one for each workflow that it started.
+pub(crate) async fn runs_of(store: &dyn Store, registry: &Registry, event: EventId) -> Result<Vec<RunId>, Error> {
+    let runs: Vec<RunId> = registry.iter().map(|(workflow, _)| RunId { event, workflow, nth: 0 }).collect();
+    let heads: Vec<Key> = runs.iter().map(|run| Key::head(*run)).collect();
+    let found = store.get(&heads).await?;
+    Ok(runs.into_iter().zip(found).filter_map(|(run, head)| head.map(|_| run)).collect())
+}
+
+/// A run and what came of it, depth first.
+pub(crate) async fn family(store: &dyn Store, registry: &Registry, id: RunId) -> Result<Vec<RunId>, Error> {
+    let (mut found, mut seen, mut next) = (Vec::new(), BTreeSet::new(), vec![id]);
+    while let Some(id) = next.pop() {
+        if !seen.insert(id) {
+            continue;
+        }
+        let loaded = load::load(store, registry, id).await?;
+        let loaded = loaded.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no run {id}")))?;
+        found.push(id);
+        let mut came = Vec::new();
+        for record in records(store, &loaded).await? {
+            match record.fact {
+                Fact::Invoked { run, .. } => came.push(run),
+                Fact::Sent { id, .. } => came.extend(runs_of(store, registry, id).await?),
+                _ => {}
+            }
+        }
+        next.extend(came.into_iter().rev());
+    }
+    Ok(found)
+}
+
+/// The events that have a timer.
+pub(crate) async fn delayed_events(store: &dyn Store) -> Result<Vec<DelayedEvent>, Error> {
+    let mut found = Vec::new();
+    for row in load::scan(store, Key::all(Table::Timer)).await? {
+        let Some(due) = row.key.as_timer().filter(|due| due.frame == crate::driver::DELAYED_EVENT) else { continue };
+        let event = rows::EventRow::read(&row.key, &row.value)?;
+        let id = event.sender_id.unwrap_or_else(|| event.id.to_string());
+        found.push(DelayedEvent { event: EventReport { name: event.name, id }, due: due.at, origin: event.origin });
+    }
+    Ok(found)
+}
+
 /// Follows records and keeps one line for each visit of a step.
 struct Tracker<'a> {
     replay: Run,
@@ -155,8 +211,11 @@ impl<'a> Tracker<'a> {
         let (frame, at) = (record.frame, record.at);
         match &record.fact {
             Fact::Entered { step, .. } => {
+                let workflow = &self.loaded.definition.plan.workflow;
+                let kind = workflow.find(step).map(|ix| workflow.step(ix).kind.value.clone());
                 let line = StepReport {
                     id: step.to_string(),
+                    kind: kind.unwrap_or_default(),
                     iteration: self.iteration(frame),
                     status: "running",
                     attempts: 0,

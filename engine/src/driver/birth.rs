@@ -195,7 +195,8 @@ impl Driver {
         let plan = self.parts.registry.plan(workflow);
         let plan = plan.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no workflow `{workflow}`")))?;
         let ty = plan.events.get(&event).map(|event| &event.data).or_else(|| signature(plan));
-        if let Some(ty) = ty {
+        let is_tick = event == super::cron::EVENT;
+        if let Some(ty) = ty.filter(|_| !is_tick) {
             ty.accept(data).map_err(|wrong| {
                 let wrong: Vec<String> = wrong.iter().map(ToString::to_string).collect();
                 let message = format!("the input of `{workflow}` does not fit its type: {}", wrong.join("; "));
@@ -208,7 +209,7 @@ impl Driver {
             name: event,
             ts: now,
             received: now,
-            data: Value::from_json(data),
+            data: if is_tick { super::cron::event_data(now) } else { Value::from_json(data) },
             sent_by: None,
             origin: None,
         })

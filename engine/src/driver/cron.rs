@@ -17,7 +17,9 @@ use crate::store::{Commit, CommitError, Key, Receipt, Row, Write};
 /// Ticks that are caught up at once after a time when nobody was there.
 pub const CATCH_UP_MAX: usize = 10_000;
 /// The name of the event that a tick becomes.
-const EVENT: &str = "wf.cron";
+pub(super) const EVENT: &str = "wf.cron";
+/// The field of that event that says which instant the tick stands for.
+const SCHEDULED_AT: &str = "scheduled_at";
 
 /// One schedule of one workflow.
 #[derive(Debug, Clone)]
@@ -43,6 +45,11 @@ struct Cursor {
 pub(super) struct Tick {
     births: Option<Box<Births>>,
     receipt: Receipt,
+}
+
+/// What the event of a tick says.
+pub(super) fn event_data(tick: Time) -> Value {
+    Value::Object(Arc::new(Object::from_iter([(SCHEDULED_AT.to_owned(), Value::Time(tick))])))
 }
 
 /// The number of a schedule in the store: of its workflow, its pattern and its zone.
@@ -170,14 +177,13 @@ impl Driver {
         let mut event = [0; 12];
         event[..6].copy_from_slice(&tick.0.max(0).to_be_bytes()[2..]);
         event[6..].copy_from_slice(&digest[..6]);
-        let data = Object::from_iter([("scheduled_at".to_owned(), Value::Time(tick))]);
         let row = EventRow {
             id: EventId(event),
             sender_id: None,
             name: EVENT.to_owned(),
             ts: tick,
             received: now,
-            data: Value::Object(Arc::new(data)),
+            data: event_data(tick),
             sent_by: None,
             origin: None,
         };

@@ -101,6 +101,7 @@ pub(crate) struct Parts {
     pub(crate) redactor: Redactor,
     pub(crate) environment: Arc<Environment>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
+    pub(crate) schedules: bool,
     pub(crate) seed: u64,
 }
 
@@ -207,7 +208,9 @@ impl Driver {
     /// Finds what a process that ended has left: cancel requests and, on a simulated clock, the time.
     async fn recover(&mut self) -> Result<(), Error> {
         let store = self.parts.store.clone();
-        self.recover_cron().await?;
+        if self.parts.schedules {
+            self.recover_cron().await?;
+        }
         for row in load::scan(&*store, Key::all(Table::Cancel)).await? {
             if let Some(run) = row.key.as_cancel() {
                 let reason = String::from_utf8_lossy(row.value.get(1..).unwrap_or_default()).into_owned();
