@@ -203,7 +203,10 @@ impl Committer {
         if rows.is_empty() {
             return Ok(());
         }
-        let keys: Vec<(Key, bool)> = rows.iter().map(|(key, value)| (key.clone(), value.is_some())).collect();
+        let queued = rows.range(Key::all(Table::Queue));
+        let queued: Vec<(Key, bool)> = queued.map(|(key, value)| (key.clone(), value.is_some())).collect();
+        let mut tables: Vec<Table> = rows.keys().filter_map(Key::table).collect();
+        tables.dedup(); // keys are in order, so that each table is there once
         tree.apply(rows)
             .and_then(|()| tree.sync())
             .map_err(|error| StoreError { why: "the disk failed".into(), source: Some(Arc::new(error)) })?;
@@ -211,10 +214,8 @@ impl Committer {
         self.versions.note(versions);
         let mut queue = locked(queue);
         claimed.into_iter().for_each(|run| queue.take(run));
-        queue.changed(keys.iter().map(|(key, put)| (key, *put)));
+        queue.changed(queued.iter().map(|(key, put)| (key, *put)));
         drop(queue);
-        let mut tables: Vec<Table> = keys.iter().filter_map(|(key, _)| key.table()).collect();
-        tables.dedup(); // keys are in order, so that each table is there once
         changes.ring(tables);
         Ok(())
     }
