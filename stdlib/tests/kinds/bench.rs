@@ -56,6 +56,11 @@ impl Bench {
         self.cx.key = effect.to_owned();
     }
 
+    /// A word that no other bench has.
+    pub(crate) fn unique(&self) -> String {
+        self.folder.path().file_name().unwrap().to_string_lossy().replace('.', "")
+    }
+
     pub(crate) fn project(&self, name: &str, content: impl AsRef<[u8]>) {
         let path = self.folder.path().join("project").join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

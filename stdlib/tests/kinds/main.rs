@@ -2,11 +2,15 @@
 
 mod bench;
 mod peers;
+mod redis_peer;
+#[path = "../../../tests/support/servers.rs"]
+mod servers;
 mod smtp_peer;
 
 mod db;
 mod describe;
 mod email;
 mod http;
+mod redis;
 mod sms;
 mod stand_ins;
