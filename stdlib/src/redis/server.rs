@@ -90,8 +90,8 @@ impl Server {
     pub(super) async fn del(&self, key: &str) -> Result<bool, StepError> {
         let mut command = redis::cmd("DEL");
         command.arg(key);
-        let (gone,) = self.ask(&alone(command)).await?;
-        Ok(gone)
+        let (gone,): (u64,) = self.ask(&alone(command)).await?;
+        Ok(gone > 0)
     }
 
     /// Sends commands and gives the answers. If a kept connection turns out to be broken, tries once more on a new one:
