@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use wf_dsl::{Code, Severity};
+use wf_dsl::{Code, InputFile, Project, ProjectInput, Severity};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -130,4 +130,32 @@ fn the_language_lists_every_code() {
     };
     assert_eq!(listed(errors), known(Severity::Error));
     assert_eq!(listed(warnings), known(Severity::Warning));
+}
+
+/// The errors that a single file has, as `line code`.
+fn errors_in(text: &str) -> BTreeSet<String> {
+    let file = InputFile { path: "example.yaml".to_owned(), bytes: text.as_bytes().to_vec(), named: true };
+    let project = Project::read(ProjectInput { files: vec![file], ..ProjectInput::default() }, &wf_stdlib::catalog());
+    let found = project.findings.sorted().into_iter().filter(|found| found.severity == Severity::Error);
+    found
+        .map(|found| format!("{} {}", text[..found.primary.span.start].matches('\n').count() + 1, found.code))
+        .collect()
+}
+
+#[test]
+fn every_other_example_is_valid_or_wrong_where_it_says_so() {
+    let mut examples = 0;
+    // The examples of the language are files of a project, and the error pages have a test of their own.
+    let elsewhere = |page: &str| page == "spec/language.md" || page.starts_with("spec/errors/");
+    for block in blocks().iter().filter(|block| block.language == "yaml" && !elsewhere(&block.page)) {
+        let marked: BTreeSet<String> = block
+            .text
+            .lines()
+            .enumerate()
+            .filter_map(|(number, line)| Some(format!("{} {}", number + 1, line.split_once("# error: ")?.1)))
+            .collect();
+        assert_eq!(errors_in(&block.text), marked, "{}", block.place());
+        examples += 1;
+    }
+    assert!(examples >= 3, "only {examples} examples found");
 }

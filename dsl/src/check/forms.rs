@@ -15,6 +15,8 @@ pub(super) fn check(cx: &Context<'_>, place: &Place<'_>, found: &mut Findings) {
     let form = place.form;
     let mut infer = Infer::new(cx, place, found);
     match place.purpose {
+        // A condition that could not be read stands as null, and its shape has been reported.
+        Purpose::Condition if matches!(form, Form::Literal(Value::Null, _)) => {}
         Purpose::Condition => simple(&mut infer, form, &Type::Bool, "a condition"),
         Purpose::Length => simple(&mut infer, form, &Type::Period, "this field"),
         Purpose::Instant => simple(&mut infer, form, &Type::Time, "this field"),

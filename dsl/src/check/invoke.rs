@@ -55,7 +55,12 @@ pub(super) fn with(infer: &mut Infer<'_>, name: &Spanned<String>, form: &Form) {
         }
         None => {
             infer.form(form, super::Secrets::Refused);
-            if !matches!(form, Form::Literal(Value::Null, _)) {
+            let nothing = match form {
+                Form::Literal(Value::Null, _) => true,
+                Form::Object(fields, _) => fields.is_empty(),
+                _ => false,
+            };
+            if !nothing {
                 infer.say(
                     Diagnostic::error(Code::INVOKE, form.span(), format!("{of} takes no data"))
                         .help("declare what it takes under its `input`"),

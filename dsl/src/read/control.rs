@@ -37,7 +37,7 @@ impl Reader<'_> {
 
     fn send_event(&mut self, node: &Node) -> Option<Body> {
         let name = literal::text(node.get("name")?, self.found);
-        let data = self.map_form(node.get("data"), node.span);
+        let data = self.map_form(node.get("data"), node.span)?;
         let id = node.get("id").map(|node| Form::parse(node, self.found));
         let delay = node.get("delay").and_then(|node| literal::duration(node, self.found));
         Some(Body::SendEvent { name: name?, data, id, delay })
@@ -45,14 +45,16 @@ impl Reader<'_> {
 
     fn invoke(&mut self, node: &Node) -> Option<Body> {
         let workflow = literal::text(node.get("workflow")?, self.found);
-        let with = self.map_form(node.get("with"), node.span);
+        let with = self.map_form(node.get("with"), node.span)?;
         let detach = matches!(node.get("detach").map(|node| &node.tree), Some(Tree::Bool(true)));
         Some(Body::Invoke { workflow: workflow?, with, detach })
     }
 
-    /// A map of values; an empty one if it is not written.
-    fn map_form(&mut self, node: Option<&Node>, span: Span) -> Form {
-        node.map_or(Form::Object(Vec::new(), span), |node| Form::parse(node, self.found))
+    /// A map of values; an empty one if it is not written, none if it is no map.
+    fn map_form(&mut self, node: Option<&Node>, span: Span) -> Option<Form> {
+        let Some(node) = node else { return Some(Form::Object(Vec::new(), span)) };
+        let map = matches!(node.tree, Tree::Map(_)) || node.has_expression();
+        map.then(|| Form::parse(node, self.found))
     }
 
     fn set(&mut self, node: &Node) -> Option<Body> {
@@ -123,6 +125,9 @@ impl Reader<'_> {
             }
         }
         self.enclosing.pop();
+        if branches.is_empty() {
+            return None;
+        }
         let join = node.get("join");
         let value = match join.and_then(Node::as_str) {
             Some("settled") => Join::Settled,

@@ -5,7 +5,7 @@ use crate::diagnostic::{Diagnostic, Findings};
 use crate::form::Form;
 use crate::node::{Node, Tree};
 use crate::source::{Span, Spanned};
-use crate::time::{Period, Time};
+use crate::time::{Date, Period, Time};
 use crate::value::Value;
 
 /// Words of the expression language, which no name can be.
@@ -74,7 +74,7 @@ pub(super) fn period(node: &Node, found: &mut Findings) -> Option<Period> {
 
 /// A duration, written out or as an expression. A literal becomes a [`Value::Period`].
 pub(crate) fn duration(node: &Node, found: &mut Findings) -> Option<Form> {
-    let form = Form::parse(node, found);
+    let form = Form::parse(scalar(node)?, found);
     let Form::Literal(literal, span) = &form else { return Some(form) };
     let text = literal.as_str()?;
     match text.parse::<Period>() {
@@ -92,7 +92,7 @@ pub(crate) fn duration(node: &Node, found: &mut Findings) -> Option<Form> {
 
 /// An instant, written out or as an expression. A literal becomes a [`Value::Time`].
 pub(super) fn instant(node: &Node, found: &mut Findings) -> Option<Form> {
-    let form = Form::parse(node, found);
+    let form = Form::parse(scalar(node)?, found);
     let Form::Literal(literal, span) = &form else { return Some(form) };
     let text = literal.as_str()?;
     match text.parse::<Time>() {
@@ -103,10 +103,15 @@ pub(super) fn instant(node: &Node, found: &mut Findings) -> Option<Form> {
         }
         Err(error) => {
             let finding = Diagnostic::error(Code::LITERAL, *span, format!("`{text}` is not a timestamp"));
-            found.push(finding.help(error.to_string()));
+            found.push(finding.help(instant_help(text, &error.to_string())));
             None
         }
     }
+}
+
+/// A value that is no list and no map, whose shape has been reported.
+fn scalar(node: &Node) -> Option<&Node> {
+    (!matches!(node.tree, Tree::List(_) | Tree::Map(_))).then_some(node)
 }
 
 /// A condition: a bool or an expression, but no text around one.
@@ -139,5 +144,42 @@ fn bare(text: &str, span: Span, expected: &str) -> Diagnostic {
 }
 
 fn bad_period(text: &str, span: Span, help: &str) -> Diagnostic {
-    Diagnostic::error(Code::LITERAL, span, format!("`{text}` is not a duration")).help(help)
+    let finding = Diagnostic::error(Code::LITERAL, span, format!("`{text}` is not a duration"));
+    match meant_period(text) {
+        Some(period) => finding.help(format!("write `{}`", period.compact())),
+        None => finding.help(help),
+    }
+}
+
+/// The duration that a text such as `90 seconds`, `1h 30m` or `1.5h` means.
+fn meant_period(text: &str) -> Option<Period> {
+    let mut rest = text.trim().to_lowercase();
+    let mut total = 0.0;
+    while !rest.is_empty() {
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
+        let count: f64 = rest[..digits].parse().ok()?;
+        let word = rest[digits..].trim_start();
+        let letters = word.len() - word.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
+        let millis = match &word[..letters] {
+            "ms" | "millis" | "millisecond" | "milliseconds" => 1.0,
+            "s" | "sec" | "secs" | "second" | "seconds" => 1_000.0,
+            "m" | "min" | "mins" | "minute" | "minutes" => 60_000.0,
+            "h" | "hr" | "hrs" | "hour" | "hours" => 3_600_000.0,
+            "d" | "day" | "days" => 86_400_000.0,
+            "w" | "week" | "weeks" => 604_800_000.0,
+            _ => return None,
+        };
+        total += count * millis;
+        rest = word[letters..].trim_start_matches([' ', ',']).to_owned();
+    }
+    // Up to this the float is exact, so that the advice means what was written.
+    (total.fract() == 0.0 && (1.0..1e15).contains(&total)).then_some(Period(total as i64))
+}
+
+/// What to write instead of a text that is no timestamp.
+fn instant_help(text: &str, otherwise: &str) -> String {
+    match text.parse::<Date>() {
+        Ok(date) => format!("write `{date}T00:00:00Z`, or another time of that day"),
+        Err(_) => otherwise.to_owned(),
+    }
 }

@@ -48,8 +48,11 @@ fn by_name(name: &str, node: &Node, named: &IndexMap<String, Policy>, found: &mu
     let finding = Diagnostic::error(Code::UNKNOWN_NAME, node.span, format!("there is no retry policy `{name}`"))
         .missed(Missed::InProject);
     let names = || named.keys().map(String::as_str).chain([NONE]);
-    let help =
-        did_you_mean(name, names()).unwrap_or_else(|| "named policies stand under `retries:` in `wf.yaml`".to_owned());
+    let help = match did_you_mean(name, names()) {
+        _ if name == NONE => "`none` stands alone: `retry: none`".to_owned(),
+        Some(help) => help,
+        None => "named policies stand under `retries:` in `wf.yaml`".to_owned(),
+    };
     found.push(finding.help(help));
     None
 }

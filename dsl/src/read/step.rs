@@ -12,6 +12,7 @@ use crate::diagnostic::Diagnostic;
 use crate::form::Form;
 use crate::node::{Entry, Node, Tree};
 use crate::plan::{Body, Handler, ListIx, Retry, Role, Step, StepIx};
+use crate::schema;
 use crate::source::{Span, Spanned};
 use crate::suggest::suggest;
 use crate::types::Type;
@@ -42,6 +43,9 @@ impl Reader<'_> {
                     step.body
                 }
             }
+        } else if self.is_hollow(kind, entries) {
+            self.partial = true;
+            step.body
         } else {
             Body::Effect(self.effect_body(kind))
         };
@@ -105,13 +109,11 @@ impl Reader<'_> {
         let mut unknown: Vec<&Entry> = Vec::new();
         for entry in entries.iter().filter(|entry| !is_modifier(&entry.key.value)) {
             let name = entry.key.value.as_str();
-            let known = CORE_KINDS.contains(&name)
-                || self.context.kinds.get(name).is_some()
-                || self.context.kinds.is_bare(name);
-            if known { kinds.push(entry) } else { unknown.push(entry) }
+            if self.is_kind(name) { kinds.push(entry) } else { unknown.push(entry) }
         }
+        let foreign = unknown.iter().any(|entry| schema::instead_in_step(&entry.key.value).is_some());
         for entry in &unknown {
-            let finding = self.unknown_key(&entry.key, kinds.first().copied());
+            let finding = self.unknown_key(entry, kinds.first().copied(), foreign);
             self.found.push(finding);
             self.partial = true;
         }
@@ -123,7 +125,10 @@ impl Reader<'_> {
                     self.found.push(finding.help("add one kind, such as `email`, `switch` or `finish`"));
                 }
                 // The steps in a misspelt block would be lost; a misspelt kind is as good as an unknown one.
-                let guess = |entry: &&&Entry| suggest(&entry.key.value, modifier::modifiers()).is_none();
+                let guess = |entry: &&&Entry| {
+                    let name = &entry.key.value;
+                    suggest(name, modifier::modifiers()).is_none() && schema::instead_in_step(name).is_none()
+                };
                 unknown.iter().find(guess).copied()
             }
             [kind] => Some(kind),
@@ -139,28 +144,49 @@ impl Reader<'_> {
         }
     }
 
-    fn unknown_key(&self, key: &Spanned<String>, kind: Option<&Entry>) -> Diagnostic {
-        let name = key.value.as_str();
-        let message = match kind {
-            Some(_) => format!("unknown key `{name}`"),
-            None => format!("unknown step kind `{name}`"),
-        };
-        let finding = Diagnostic::error(Code::UNKNOWN_KEY, key.span, message);
+    fn is_kind(&self, name: &str) -> bool {
+        CORE_KINDS.contains(&name) || self.context.kinds.get(name).is_some() || self.context.kinds.is_bare(name)
+    }
+
+    /// A key that is no kind and no modifier. `foreign`: the step is written as in another language.
+    fn unknown_key(&self, entry: &Entry, kind: Option<&Entry>, foreign: bool) -> Diagnostic {
+        let name = entry.key.value.as_str();
+        let place = entry.key.span;
+        let finding = |what: &str| Diagnostic::error(Code::UNKNOWN_KEY, place, format!("unknown {what} `{name}`"));
+        if let Some(instead) = schema::instead_in_step(name) {
+            return finding("key").help(instead);
+        }
+        if let Some(inner) = entry.value.entries().iter().find(|inner| self.is_kind(&inner.key.value)) {
+            let help = format!("write `- id: {name}`, and `{}` at the level of the `id`", inner.key.value);
+            return finding("key").help(help);
+        }
+        let what = if kind.is_some() || foreign { "key" } else { "step kind" };
         let mut known: Vec<&str> = modifier::modifiers().chain(CORE_KINDS).collect();
         known.extend(self.context.kinds.names());
         if let Some(near) = suggest(name, known) {
-            return finding.help(format!("did you mean `{near}`?"));
+            return finding(if is_modifier(near) { "key" } else { what }).help(format!("did you mean `{near}`?"));
         }
-        if let Some(kind) = kind
-            && self.field_of(&kind.key.value, name)
-        {
-            return finding.help(format!("`{name}` belongs one level down, under `{}`", kind.key.value));
-        }
-        match kind {
-            Some(_) => finding.help("a step is an id, one kind, and modifiers such as `if`, `retry` and `next`"),
-            None if name.contains('.') => finding.help("list the kinds of the host under `kinds:` in `wf.yaml`"),
-            None => finding.help("`wf kinds` lists the kinds"),
-        }
+        let Some(kind) = kind else {
+            if foreign {
+                return finding(what).help("the fields of a step stand below its kind");
+            }
+            return finding(what).help(if name.contains('.') {
+                "list the kinds of the host under `kinds:` in `wf.yaml`"
+            } else {
+                "`wf kinds` lists the kinds"
+            });
+        };
+        finding(what).help(if self.field_of(&kind.key.value, name) {
+            format!("`{name}` belongs one level down, under `{}`", kind.key.value)
+        } else {
+            "a step is an id, one kind, and modifiers such as `if`, `retry` and `next`".to_owned()
+        })
+    }
+
+    /// Whether the fields of a kind stand beside it by mistake, which has been reported.
+    fn is_hollow(&self, kind: &Entry, entries: &[Entry]) -> bool {
+        let beside = |entry: &Entry| !is_modifier(&entry.key.value) && self.field_of(&kind.key.value, &entry.key.value);
+        matches!(kind.value.tree, Tree::Null) && entries.iter().any(beside)
     }
 
     /// Whether a kind's body has a field of this name.
@@ -168,7 +194,7 @@ impl Reader<'_> {
         if let Some(kind) = self.context.kinds.get(kind) {
             return kind.body.pointer("/properties").is_some_and(|fields| fields.get(field).is_some());
         }
-        crate::schema::core_fields(kind).iter().any(|known| known == field)
+        schema::core_fields(kind).iter().any(|known| known == field)
     }
 
     fn refuse_misplaced(&mut self, entries: &[Entry], kind: &str) {

@@ -204,12 +204,12 @@ impl Reader<'_> {
         for entry in tree.get("vars").map_or(&[][..], Node::entries) {
             let name = &entry.key;
             if let Err(bad) = literal::check_name(&name.value) {
-                let message = match bad {
-                    BadName::Form => format!("`{}` is not a name that expressions can use", name.value),
-                    BadName::Keyword => format!("`{}` is a word of the expression language", name.value),
+                let (message, help) = match bad {
+                    BadName::Form => ("is not a name that expressions can use", "use letters, digits and `_`"),
+                    BadName::Keyword => ("is a word of the expression language", "choose another name"),
                 };
-                let finding = Diagnostic::error(Code::FIELD, name.span, message);
-                self.found.push(finding.help("use letters, digits and `_`"));
+                let message = format!("`{}` {message}", name.value);
+                self.found.push(Diagnostic::error(Code::FIELD, name.span, message).help(help));
                 self.partial = true;
                 continue;
             }

@@ -4,44 +4,48 @@ use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind as Kind;
 use serde_json::Value as Json;
 
-use super::Subject;
+use super::repair;
 use super::trail::Trail;
+use super::{Subject, listed};
+use crate::node::Node;
 use crate::suggest::suggest;
 
 /// One mistake. Paths are JSON pointers into the value that was checked.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Mistake {
-    /// A field is missing; `expected` is what it would hold.
-    Missing { path: String, property: String, step: bool, expected: Option<String> },
+    /// A field is missing, and what to do about it.
+    Missing { path: String, property: String, step: bool, help: String },
     /// One of several fields is missing.
     MissingOne { path: String, properties: Vec<String> },
     /// Several fields that exclude each other.
     TooMany { path: String, properties: Vec<String> },
-    /// A key that has no meaning there. `below`: the key next to it under which it would have one.
-    Unknown { path: String, key: String, legal: Vec<String>, above: Vec<String>, below: Vec<String> },
-    /// A value of the wrong shape. `bare`: an expression without `${ }`.
-    Wrong { path: String, expected: String, options: Vec<String>, bare: bool },
+    /// A key that has no meaning there, what to do about it, and the keys that it was most probably meant to be.
+    Unknown { path: String, key: String, help: Option<String>, meant: Vec<String> },
+    /// A value of the wrong shape, and what to do about it.
+    Wrong { path: String, expected: String, help: Option<String>, how: How },
     /// Anything else.
     Other { path: String, message: String },
 }
 
-impl Mistake {
-    /// The path and the legal key that an unknown key was most probably meant to be.
-    pub(super) fn misspelt(&self) -> Option<(String, String)> {
-        match self {
-            Mistake::Unknown { path, key, legal, .. } => {
-                Some((path.clone(), suggest(key, legal.iter().map(String::as_str))?.to_owned()))
-            }
-            _ => None,
-        }
-    }
+/// How a value is wrong.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum How {
+    /// It is of another sort.
+    Sort,
+    /// It is a text, but none of the texts that may stand there.
+    Option,
+    /// It is an expression without `${ }`.
+    Bare,
+}
 
-    /// Whether this reports one of these keys as missing.
-    pub(super) fn is_missing(&self, meant: &[(String, String)]) -> bool {
+impl Mistake {
+    /// Whether this reports as missing what another mistake has under a wrong name.
+    pub(super) fn is_named_wrong_in(&self, other: &Mistake) -> bool {
+        let Mistake::Unknown { path: at, meant, .. } = other else { return false };
         match self {
-            Mistake::Missing { path, property, .. } => meant.iter().any(|(at, key)| at == path && key == property),
+            Mistake::Missing { path, property, .. } => path == at && meant.contains(property),
             Mistake::MissingOne { path, properties } => {
-                meant.iter().any(|(at, key)| at == path && properties.contains(key))
+                path == at && properties.iter().any(|property| meant.contains(property))
             }
             _ => false,
         }
@@ -68,7 +72,7 @@ impl Mistake {
 pub(super) fn of(schema: &Json, error: &ValidationError<'_>, subject: &Subject<'_>) -> Vec<Mistake> {
     let path = error.instance_path().as_str().to_owned();
     let node = subject.node.at(&path);
-    let expression = node.is_some_and(crate::node::Node::has_expression);
+    let expression = node.is_some_and(Node::has_expression);
     if subject.expressions && expression && !path.is_empty() {
         return Vec::new();
     }
@@ -76,24 +80,20 @@ pub(super) fn of(schema: &Json, error: &ValidationError<'_>, subject: &Subject<'
     let mistake = match error.kind() {
         Kind::Required { property } => {
             let property = property.as_str().unwrap_or_default().to_owned();
-            let expected = trail.field(schema, &property);
-            Mistake::Missing { path, property, step: trail.through("step"), expected }
+            let step = trail.through("step");
+            // It stands there under a wrong name. The keys of a step are looked at elsewhere, which says so.
+            if (step || trail.otherwise) && node.is_some_and(|node| trail.has_instead_of(&property, node)) {
+                return Vec::new();
+            }
+            let help = trail.add(schema, &property);
+            Mistake::Missing { path, property, step, help }
         }
         Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
-            let (mut legal, mut above) = (trail.legal(), trail.above());
-            // What stands there already was not meant a second time.
-            legal.retain(|name| node.is_none_or(|node| node.get(name).is_none()));
+            let mut above = trail.above();
             if above.is_empty() {
                 above = subject.above.iter().map(|name| (*name).to_owned()).collect();
             }
-            let unknown = |key: &String| Mistake::Unknown {
-                path: path.clone(),
-                key: key.clone(),
-                legal: legal.clone(),
-                above: above.clone(),
-                below: trail.below(schema, key),
-            };
-            return unexpected.iter().map(unknown).collect();
+            return unknown(schema, &trail, node, &above, unexpected, &path);
         }
         Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
             return of_branches(schema, context, subject, path, &trail);
@@ -106,7 +106,7 @@ pub(super) fn of(schema: &Json, error: &ValidationError<'_>, subject: &Subject<'
             if properties.len() > 1 {
                 Mistake::TooMany { path, properties }
             } else {
-                Mistake::Wrong { path, expected: trail.expected(), options: Vec::new(), bare: false }
+                Mistake::Wrong { path, expected: trail.expected(), help: None, how: How::Sort }
             }
         }
         Kind::MinItems { limit } | Kind::MinProperties { limit } | Kind::MinLength { limit } => {
@@ -127,16 +127,71 @@ pub(super) fn of(schema: &Json, error: &ValidationError<'_>, subject: &Subject<'
             Mistake::Other { path, message: format!("`{name}` cannot be a key here") }
         }
         _ => {
-            let options = match trail.holder.get("enum").and_then(Json::as_array) {
-                Some(options) => options.iter().filter_map(Json::as_str).map(str::to_owned).collect(),
-                None => Vec::new(),
-            };
             let allowed = subject.expressions || trail.through("expression");
-            let bare = allowed && is_bare(node, trail.through("condition"));
-            Mistake::Wrong { path, expected: trail.expected(), options, bare }
+            let option = trail.holder.get("enum").is_some() && node.is_some_and(|node| node.as_str().is_some());
+            let how = match option {
+                true => How::Option,
+                false if allowed && is_bare(node, trail.through("condition")) => How::Bare,
+                false => How::Sort,
+            };
+            let help = node.and_then(|node| repair::of(schema, trail.holder, node));
+            Mistake::Wrong { path, expected: trail.expected(), help, how }
         }
     };
     vec![mistake]
+}
+
+/// The keys that have no meaning in a map, each with what to do about it.
+fn unknown(
+    schema: &Json,
+    trail: &Trail<'_>,
+    node: Option<&Node>,
+    above: &[String],
+    keys: &[String],
+    path: &str,
+) -> Vec<Mistake> {
+    let legal = trail.legal();
+    let (taken, free): (Vec<&str>, Vec<&str>) =
+        legal.iter().map(String::as_str).partition(|name| node.is_some_and(|node| node.get(name).is_some()));
+    let mut foreign = false;
+    let mut mistakes = Vec::new();
+    for key in keys {
+        let below = trail.below(schema, key);
+        let (help, meant) = if let Some(instead) = trail.instead(key) {
+            (Some(instead.to_owned()), mentioned(instead, &legal))
+        } else if above.iter().any(|name| name == key) {
+            (Some(format!("`{key}` belongs one level up")), Vec::new())
+        } else if !below.is_empty() {
+            (Some(format!("`{key}` belongs one level down, under {}", listed(&below, "or"))), below)
+        } else if let Some(name) = suggest(key, free.iter().copied()) {
+            (Some(format!("did you mean `{name}`?")), vec![name.to_owned()])
+        } else if let Some(name) = suggest(key, taken.iter().copied()) {
+            (Some(format!("`{name}` stands here already")), Vec::new())
+        } else if let Some(instead) = trail.instead("*") {
+            // It is about all such keys together.
+            if std::mem::replace(&mut foreign, true) {
+                continue;
+            }
+            (Some(instead.to_owned()), mentioned(instead, &legal))
+        } else if let Some(name) = suggest(key, above.iter().map(String::as_str)) {
+            (Some(format!("`{name}` belongs one level up")), Vec::new())
+        } else {
+            let free: Vec<String> = free.iter().map(|name| (*name).to_owned()).collect();
+            ((!free.is_empty()).then(|| format!("known here: {}", listed(&free, "and"))), Vec::new())
+        };
+        mistakes.push(Mistake::Unknown { path: path.to_owned(), key: key.clone(), help, meant });
+    }
+    mistakes
+}
+
+/// The names that a help has in backticks.
+fn mentioned(help: &str, names: &[String]) -> Vec<String> {
+    names.iter().filter(|name| mentions(help, name)).cloned().collect()
+}
+
+/// Whether a help has a name in backticks, alone or as a key.
+pub(super) fn mentions(help: &str, name: &str) -> bool {
+    [format!("`{name}`"), format!("`{name}:")].iter().any(|quoted| help.contains(quoted))
 }
 
 /// The mistakes in the alternative that was most probably meant: the one whose type the value has.
@@ -175,21 +230,19 @@ fn of_branches(
         {
             best
         }
-        best => {
+        _ => {
             let allowed = subject.expressions || trail.holder.to_string().contains("#/$defs/expression");
             let bare = allowed && is_bare(subject.node.at(&path), trail.through("condition"));
-            let options = match best.as_deref() {
-                Some([Mistake::Wrong { options, .. }]) => options.clone(),
-                _ => Vec::new(),
-            };
-            vec![Mistake::Wrong { path, expected: trail.expected(), options, bare }]
+            let how = if bare { How::Bare } else { How::Sort };
+            let help = subject.node.at(&path).and_then(|node| repair::of(schema, trail.holder, node));
+            vec![Mistake::Wrong { path, expected: trail.expected(), help, how }]
         }
     }
 }
 
 /// Whether a text is an expression that lacks its `${ }`.
-fn is_bare(node: Option<&crate::node::Node>, condition: bool) -> bool {
-    let Some(text) = node.and_then(crate::node::Node::as_str) else { return false };
+fn is_bare(node: Option<&Node>, condition: bool) -> bool {
+    let Some(text) = node.and_then(Node::as_str) else { return false };
     let text = text.trim();
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let after_name = text.trim_start_matches(is_name);

@@ -1,6 +1,7 @@
 //! The shape of files and of step bodies: JSON Schemas, with findings made from their errors.
 
 mod mistake;
+mod repair;
 mod trail;
 
 use std::sync::LazyLock;
@@ -12,8 +13,7 @@ use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::node::{Node, Tree};
 use crate::source::{Span, Spanned};
-use crate::suggest::{did_you_mean, suggest};
-use mistake::Mistake;
+use mistake::{How, Mistake};
 
 /// `spec/workflow.schema.json`
 pub(crate) static WORKFLOW: LazyLock<Schema> = LazyLock::new(|| built_in(WORKFLOW_TEXT));
@@ -52,6 +52,11 @@ pub(crate) struct Subject<'a> {
     pub(crate) expressions: bool,
 }
 
+/// What to write instead of a key of a step.
+pub(crate) fn instead_in_step(key: &str) -> Option<&'static str> {
+    WORKFLOW.json.pointer("/$defs/step")?.get(trail::INSTEAD)?.get(key)?.as_str()
+}
+
 /// The fields that the body of a core kind may have; empty for those whose bodies are no maps.
 pub(crate) fn core_fields(kind: &str) -> Vec<String> {
     let fields = WORKFLOW.json.pointer(&format!("/$defs/step/properties/{kind}/properties")).and_then(Json::as_object);
@@ -82,11 +87,9 @@ impl Schema {
         for error in self.validator.iter_errors(&instance) {
             mistakes.extend(mistake::of(&self.json, &error, subject));
         }
-        // A misspelt key is not a missing one as well.
-        let meant: Vec<(String, String)> = mistakes.iter().filter_map(Mistake::misspelt).collect();
-        mistakes.retain(|mistake| !mistake.is_missing(&meant));
+        // What is there under a wrong name is not missing, and where the whole value is wrong its parts do not count.
         let all = mistakes.clone();
-        mistakes.retain(|mistake| !all.iter().any(|other| other.replaces(mistake)));
+        mistakes.retain(|mistake| !all.iter().any(|other| mistake.is_named_wrong_in(other) || other.replaces(mistake)));
         for mistake in mistakes {
             found.push(report(mistake, subject));
         }
@@ -101,14 +104,10 @@ fn report(mistake: Mistake, subject: &Subject<'_>) -> Diagnostic {
             Diagnostic::error(Code::STEP_ID, kind_key(subject, &path).unwrap_or(place), "the step has no `id`")
                 .help("give it a name such as `fetch_order`, which is its own in the file")
         }
-        Mistake::Missing { path, property, expected, .. } => {
+        Mistake::Missing { path, property, help, .. } => {
             let label = match owner(subject, &path) {
                 Some(owner) => format!("`{owner}` needs it"),
                 None => "needed here".to_owned(),
-            };
-            let help = match expected {
-                Some(expected) => format!("add `{property}`, {expected}"),
-                None => format!("add `{property}`"),
             };
             Diagnostic::error(Code::FIELD, inside(subject, &path), format!("`{property}` is missing"))
                 .label(label)
@@ -122,16 +121,16 @@ fn report(mistake: Mistake, subject: &Subject<'_>) -> Diagnostic {
             let message = format!("only one of {} may stand here", listed(&properties, "and"));
             Diagnostic::error(Code::FIELD, inside(subject, &path), message)
         }
-        Mistake::Unknown { path, key, legal, above, below } => {
+        Mistake::Unknown { path, key, help, .. } => {
             let place = subject.node.at(&path).and_then(|node| node.entry(&key)).map(|entry| entry.key.span);
             let place = place.unwrap_or_else(|| inside(subject, &path));
             let finding = Diagnostic::error(Code::UNKNOWN_KEY, place, format!("unknown key `{key}`"));
-            match unknown_help(&key, &legal, &above, &below) {
+            match help {
                 Some(help) => finding.help(help),
                 None => finding,
             }
         }
-        Mistake::Wrong { path, expected, options, bare } => wrong(subject, &path, &expected, &options, bare),
+        Mistake::Wrong { path, expected, help, how } => wrong(subject, &path, &expected, help, how),
         Mistake::Other { path, message } => {
             let place = subject.node.at(&path).map_or(Span::NOWHERE, |node| node.span);
             Diagnostic::error(Code::FIELD, place, message)
@@ -139,7 +138,7 @@ fn report(mistake: Mistake, subject: &Subject<'_>) -> Diagnostic {
     }
 }
 
-fn wrong(subject: &Subject<'_>, path: &str, expected: &str, options: &[String], bare: bool) -> Diagnostic {
+fn wrong(subject: &Subject<'_>, path: &str, expected: &str, help: Option<String>, how: How) -> Diagnostic {
     let node = subject.node.at(path).unwrap_or(subject.node);
     let name = match (last_key(path), owner(subject, path)) {
         (Some(key), _) => format!("`{key}`"),
@@ -147,7 +146,7 @@ fn wrong(subject: &Subject<'_>, path: &str, expected: &str, options: &[String], 
         (None, Some(owner)) => format!("an item of `{owner}`"),
         (None, None) => "the file".to_owned(),
     };
-    if bare {
+    if how == How::Bare {
         let text = node.as_str().unwrap_or_default();
         return Diagnostic::error(
             Code::TYPE_MISMATCH,
@@ -157,39 +156,24 @@ fn wrong(subject: &Subject<'_>, path: &str, expected: &str, options: &[String], 
         .label("without `${ }` this is not evaluated")
         .help(format!("write `${{ {text} }}`"));
     }
-    let finding = Diagnostic::error(Code::FIELD, node.span, format!("{name} must be {expected}"));
-    let finding = if options.is_empty() || node.as_str().is_none() {
-        finding.label(format!("this is {}", node.sort()))
-    } else {
-        finding
-    };
-    match node.as_str().and_then(|text| did_you_mean(text, options.iter().map(String::as_str))) {
+    // A list or map may go on for many lines.
+    let place = if matches!(node.tree, Tree::List(_) | Tree::Map(_)) { inside(subject, path) } else { node.span };
+    let finding = Diagnostic::error(Code::FIELD, place, format!("{name} must be {expected}"));
+    let finding = if how == How::Sort { finding.label(format!("this is {}", node.sort())) } else { finding };
+    match help {
         Some(help) => finding.help(help),
         None => finding,
     }
 }
 
-/// What to do about a key that is not known here.
-fn unknown_help(key: &str, legal: &[String], above: &[String], below: &[String]) -> Option<String> {
-    if above.iter().any(|name| name == key) {
-        return Some(format!("`{key}` belongs one level up"));
-    }
-    if !below.is_empty() {
-        return Some(format!("`{key}` belongs one level down, under {}", listed(below, "or")));
-    }
-    if let Some(name) = suggest(key, legal.iter().map(String::as_str)) {
-        return Some(format!("did you mean `{name}`?"));
-    }
-    if let Some(name) = suggest(key, above.iter().map(String::as_str)) {
-        return Some(format!("`{name}` belongs one level up"));
-    }
-    if legal.is_empty() { None } else { Some(format!("known here: {}", listed(legal, "and"))) }
-}
-
 /// Names in backticks, as a phrase.
 pub(crate) fn listed(names: &[String], last: &str) -> String {
-    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    match quoted.split_last() {
+    joined(&names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>(), last)
+}
+
+/// Phrases as one: `a, b or c`.
+fn joined(phrases: &[String], last: &str) -> String {
+    match phrases.split_last() {
         Some((end, [])) => end.clone(),
         Some((end, start)) => format!("{} {last} {end}", start.join(", ")),
         None => String::new(),

@@ -2,6 +2,12 @@
 
 use serde_json::Value as Json;
 
+use super::mistake::mentions;
+use crate::node::Node;
+
+/// The annotation that says what to write instead of a key.
+pub(super) const INSTEAD: &str = "x-instead";
+
 /// The way from the root of a schema to the keyword that failed.
 pub(super) struct Trail<'s> {
     /// The schema that has the keyword.
@@ -13,12 +19,15 @@ pub(super) struct Trail<'s> {
     depth: usize,
     /// The definitions along the way.
     definitions: Vec<&'s str>,
+    /// The way led to what holds when no other alternative is meant.
+    pub(super) otherwise: bool,
 }
 
 impl<'s> Trail<'s> {
     /// Follows an evaluation path, whose last part is the keyword.
     pub(super) fn follow(root: &'s Json, path: &str) -> Trail<'s> {
-        let mut trail = Trail { holder: root, title: None, names: Vec::new(), depth: 0, definitions: Vec::new() };
+        let mut trail =
+            Trail { holder: root, title: None, names: Vec::new(), depth: 0, definitions: Vec::new(), otherwise: false };
         trail.enter(root);
         let parts: Vec<String> = super::segments(path).collect();
         let mut parts = parts.iter().take(parts.len().saturating_sub(1)).map(String::as_str);
@@ -50,6 +59,7 @@ impl<'s> Trail<'s> {
                     trail.step(parts.next().and_then(|index| list?.get(index.parse::<usize>().ok()?)));
                 }
                 other => {
+                    trail.otherwise |= other == "else";
                     let next = trail.holder.get(other);
                     trail.step(next);
                 }
@@ -62,6 +72,7 @@ impl<'s> Trail<'s> {
         self.depth += 1;
         self.title = None;
         self.definitions.clear();
+        self.otherwise = false;
     }
 
     fn step(&mut self, schema: Option<&'s Json>) {
@@ -107,14 +118,29 @@ impl<'s> Trail<'s> {
         properties.filter(|(_, schema)| has(schema)).map(|(name, _)| name.clone()).collect()
     }
 
-    /// A phrase for what a field here would hold.
-    pub(super) fn field(&self, root: &Json, name: &str) -> Option<String> {
-        let schema = resolve(root, self.holder.get("properties")?.get(name)?);
-        match schema.get("title").and_then(Json::as_str) {
-            Some(title) => Some(title.to_owned()),
-            None if schema.is_object() => Some(describe(schema)),
-            None => None,
+    /// What to do about a field that is missing here.
+    pub(super) fn add(&self, root: &Json, name: &str) -> String {
+        if self.otherwise {
+            return format!("write {}", self.expected());
         }
+        let field = self.holder.get("properties").and_then(|fields| fields.get(name));
+        let field = field.map(|field| resolve(root, field)).filter(|field| field.is_object());
+        match field.map(|field| (field.get("title").and_then(Json::as_str), field)) {
+            Some((Some(title), _)) => format!("add `{name}`, {title}"),
+            Some((None, field)) => format!("add `{name}`, {}", describe(field)),
+            None => format!("add `{name}`"),
+        }
+    }
+
+    /// What to write here instead of a key, as the schema's author foresaw it; `*` stands for any key.
+    pub(super) fn instead(&self, key: &str) -> Option<&'s str> {
+        self.holder.get(INSTEAD)?.get(key)?.as_str()
+    }
+
+    /// Whether a map has a key instead of which this one should be written, or one of another alternative.
+    pub(super) fn has_instead_of(&self, name: &str, map: &Node) -> bool {
+        let mut helps = map.entries().iter().filter_map(|entry| self.instead(&entry.key.value));
+        helps.any(|help| self.otherwise || mentions(help, name))
     }
 
     /// Whether the way led through a definition since the value was entered.
@@ -132,7 +158,7 @@ impl<'s> Trail<'s> {
 }
 
 /// The schema that a `$ref` of ours names; any other as it is.
-fn resolve<'s>(root: &'s Json, schema: &'s Json) -> &'s Json {
+pub(super) fn resolve<'s>(root: &'s Json, schema: &'s Json) -> &'s Json {
     let target = schema.get("$ref").and_then(Json::as_str).and_then(|target| target.strip_prefix('#'));
     target.and_then(|pointer| root.pointer(pointer)).unwrap_or(schema)
 }
@@ -149,7 +175,7 @@ fn describe(schema: &Json) -> String {
         Some(Json::String(name)) => phrase(name, schema),
         Some(Json::Array(names)) => {
             let names = names.iter().filter_map(Json::as_str).filter(|name| *name != "null");
-            names.map(|name| phrase(name, schema)).collect::<Vec<_>>().join(" or ")
+            super::joined(&names.map(|name| phrase(name, schema)).collect::<Vec<_>>(), "or")
         }
         _ => of_branches(schema),
     }
@@ -164,7 +190,7 @@ fn of_branches(schema: &Json) -> String {
                 .map(describe)
                 .collect();
             phrases.dedup();
-            return phrases.join(" or ");
+            return super::joined(&phrases, "or");
         }
     }
     "something else".to_owned()
@@ -173,6 +199,7 @@ fn of_branches(schema: &Json) -> String {
 fn options_of(options: &[Json]) -> String {
     let names: Vec<String> = options
         .iter()
+        .filter(|option| !option.is_null())
         .map(|option| match option {
             Json::String(text) => text.clone(),
             other => other.to_string(),

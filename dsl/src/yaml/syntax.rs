@@ -15,7 +15,7 @@ pub(super) fn explain(error: &ScanError, file: FileId, text: &str, start: usize)
         return too_deep(place);
     }
     let finding = Diagnostic::error(Code::YAML, place, message(error.kind()));
-    match help(error.kind(), line(text, at)) {
+    match help(error.kind(), text, at) {
         Some(help) => finding.help(help),
         None => finding,
     }
@@ -27,6 +27,10 @@ pub(super) fn explain_value(error: &serde_yaml::Error, file: FileId, text: &str,
     let place = visible(text, at, file);
     if text[place.start..place.end].starts_with('\t') {
         return Diagnostic::error(Code::YAML, place, "a tab cannot stand here").help("indent with spaces");
+    }
+    if line(text, at).starts_with('%') {
+        let message = "directives such as `%YAML` are not part of the language";
+        return Diagnostic::error(Code::YAML, place, message).help("remove the line");
     }
     let message = "the two YAML parsers of wf read this differently";
     Diagnostic::error(Code::YAML, place, message).label(error.to_string()).help("write it in a simpler way")
@@ -68,24 +72,34 @@ fn message(kind: &ErrorKind) -> String {
             "text after the closing quote"
         }
         ErrorKind::UnknownQuotedScalarEscape => "this escape is not known",
+        ErrorKind::UnexpectedCharacter { .. } => "a text cannot start with this character",
         // The rest is rare; the parser's own words, cut to a phrase.
         other => return format!("not YAML: {}", other.to_string().trim_end_matches('.').to_lowercase()),
     };
     phrase.to_owned()
 }
 
-fn help(kind: &ErrorKind, line: &str) -> Option<&'static str> {
+fn help(kind: &ErrorKind, text: &str, at: usize) -> Option<&'static str> {
+    let line = line(text, at);
     Some(match kind {
         ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement | ErrorKind::ExpectedBlockMappingKey
             if line.contains("${") =>
         {
             "quote the whole value: YAML takes `: ` for a key and ` #` for a comment, inside of `${ }` too"
         }
+        ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement if goes_on(text, at) => {
+            "the line above has no `:` and no quotes"
+        }
         ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement => {
             "quote a text that contains `: `, or check the indentation"
         }
+        ErrorKind::ExpectedBlockSequenceEntry => "start an item with `- `, or indent its keys like the first one",
+        ErrorKind::InvalidQuotedScalarIndent | ErrorKind::UnclosedQuotedScalar => "close the quote",
         ErrorKind::ExpectedFlowMappingSeparator | ErrorKind::ExpectedFlowSequenceSeparator if line.contains("${") => {
             "quote an expression inside of `[ ]` and `{ }`"
+        }
+        ErrorKind::ExpectedFlowMappingSeparator | ErrorKind::ExpectedFlowSequenceSeparator => {
+            "close the bracket, or quote a text that contains `: ` or a bracket"
         }
         ErrorKind::TabNotAllowed
         | ErrorKind::TabInBlockIndentation
@@ -99,6 +113,13 @@ fn help(kind: &ErrorKind, line: &str) -> Option<&'static str> {
         ErrorKind::UnexpectedCharacter { .. } => "quote a text that starts with this character",
         _ => return None,
     })
+}
+
+/// Whether the line above is plain text without a key, of which this line is a part.
+fn goes_on(text: &str, at: usize) -> bool {
+    let start = text[..at].rfind('\n').unwrap_or_default();
+    let above = text[..start].lines().next_back().unwrap_or_default().trim();
+    !above.is_empty() && !above.contains(':') && !above.starts_with(['-', '#', '"', '\''])
 }
 
 /// The character boundary at or before a byte.
