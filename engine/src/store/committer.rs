@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::changes::Changes;
 use super::group::{Base, Changed, Group};
 use super::queue::Queue;
-use super::tree::Tree;
+use super::tree::{Tree, disk_error};
 use super::versions::Versions;
 use super::{Answer, Commit, CommitError, Decide, Health, Key, Receipt, Row, StoreError, Table};
 use crate::ids::{Position, RunId};
@@ -207,9 +207,7 @@ impl Committer {
         let queued: Vec<(Key, bool)> = queued.map(|(key, value)| (key.clone(), value.is_some())).collect();
         let mut tables: Vec<Table> = rows.keys().filter_map(Key::table).collect();
         tables.dedup(); // keys are in order, so that each table is there once
-        tree.apply(rows)
-            .and_then(|()| tree.sync())
-            .map_err(|error| StoreError { why: "the disk failed".into(), source: Some(Arc::new(error)) })?;
+        tree.apply(rows).and_then(|()| tree.sync()).map_err(disk_error)?;
         self.end = end;
         self.versions.note(versions);
         let mut queue = locked(queue);

@@ -284,7 +284,8 @@ pub const CHUNK_BYTES: usize = 32 << 10;
 pub enum Health {
     /// Yes.
     Ready,
-    /// No, until it is reopened; reads go on.
+    /// No, until it is reopened. Reads go on, and may show what was not acknowledged. On sled, rows whose place in the
+    /// tree was being moved when a write failed cannot be read either.
     ReadOnly {
         /// Why.
         why: String,

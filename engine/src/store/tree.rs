@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::folder::{OpenError, sync_folder};
@@ -30,10 +31,13 @@ const _: () = assert!(20 * (super::ROW_BYTES_MAX + 64) < SEGMENT_BYTES / 4 - 64)
 /// The one tree of an open database.
 #[derive(Debug)]
 pub(super) struct Tree {
-    db: sled::Db,
+    /// There until it is closed.
+    db: Option<sled::Db>,
     /// sled's `flush` hands the bytes to the disk, and the disk may keep them in its cache; only a sync of the file is
     /// safe against a power cut, and sled offers none. It works on the file, not on the handle, so that this one serves.
     file: File,
+    /// A sync failed. The system says so once, so that one that succeeds later proves nothing.
+    unsound: AtomicBool,
     durability: Durability,
 }
 
@@ -55,13 +59,13 @@ impl Tree {
         let tree = Tree::start(dir, options)?;
         let format = BTreeMap::from([(Key::meta(FORMAT_NAME), Some(number(FORMAT)))]);
         let failed = |error: sled::Error| sled_error(dir, error);
-        tree.apply(format).and_then(|()| tree.db.flush()).map_err(failed)?;
-        tree.file.sync_all().map_err(OpenError::io(dir))
+        tree.apply(format).and_then(|()| tree.db().flush()).map_err(failed)?;
+        tree.sync_with(File::sync_all).map_err(OpenError::io(dir))
     }
 
     fn start(dir: &Path, options: &SledOptions) -> Result<Self, OpenError> {
         let failed = OpenError::io(dir);
-        wait_until_closed(dir).map_err(&failed)?;
+        wait_until_closed(dir)?;
         remove_drafts(dir).map_err(&failed)?;
         let config = sled::Config::new()
             .path(dir)
@@ -72,11 +76,16 @@ impl Tree {
             .map_err(|_| OpenError::damaged(dir, "sled cannot read it"))?
             .map_err(|error| sled_error(dir, error))?;
         let file = File::open(dir.join("db")).map_err(&failed)?;
+        let tree = Tree { db: Some(db), file, unsound: AtomicBool::new(false), durability: options.durability };
         // sled syncs neither the names of its files nor the small one with its settings.
         File::open(dir.join("conf")).and_then(|conf| conf.sync_all()).map_err(&failed)?;
-        file.sync_all().map_err(&failed)?;
+        tree.sync_with(File::sync_all).map_err(&failed)?;
         sync_folder(dir).map_err(&failed)?;
-        Ok(Tree { db, file, durability: options.durability })
+        Ok(tree)
+    }
+
+    fn db(&self) -> &sled::Db {
+        self.db.as_ref().expect("it is there until the tree is dropped")
     }
 
     /// Writes new values by key, none to delete: all of them or, after a crash, none.
@@ -88,7 +97,7 @@ impl Tree {
                 None => batch.remove(key.as_bytes()),
             }
         }
-        self.db.apply_batch(batch)
+        self.db().apply_batch(batch)
     }
 
     /// Makes everything that was applied as durable as the options ask.
@@ -97,12 +106,16 @@ impl Tree {
     /// flushing covers a killed process, and the sync a power cut.
     pub(super) fn sync(&self) -> sled::Result<()> {
         if self.durability != Durability::None {
-            self.db.flush()?;
+            self.db().flush()?;
         }
         if self.durability == Durability::Power {
-            self.file.sync_data()?;
+            self.sync_with(File::sync_data)?;
         }
         Ok(())
+    }
+
+    fn sync_with(&self, sync: fn(&File) -> io::Result<()>) -> io::Result<()> {
+        sync(&self.file).inspect_err(|_| self.unsound.store(true, Ordering::Relaxed))
     }
 
     /// At most `most` rows of a range.
@@ -120,13 +133,26 @@ impl Tree {
     fn range(&self, range: Range<Key>) -> sled::Iter {
         // sled takes a range that ends before it starts for an error of the program.
         let end = range.end.max(range.start.clone());
-        self.db.range(range.start.as_bytes()..end.as_bytes())
+        self.db().range(range.start.as_bytes()..end.as_bytes())
+    }
+}
+
+impl Drop for Tree {
+    /// sled syncs its file when it is closed, and panics if that fails. A database whose file is known to fail stays
+    /// open until the process ends.
+    fn drop(&mut self) {
+        let Some(db) = self.db.take() else { return };
+        if self.unsound.load(Ordering::Relaxed) || self.file.sync_all().is_err() {
+            std::mem::forget(db);
+        } else if catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
+            tracing::warn!("the disk failed when the store was closed; what was acknowledged is safe");
+        }
     }
 }
 
 impl Base for Tree {
     fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.db.get(key.as_bytes()).map_err(unreadable)?.map(|value| value.to_vec()))
+        Ok(self.db().get(key.as_bytes()).map_err(unreadable)?.map(|value| value.to_vec()))
     }
 
     fn last(&self, range: Range<Key>) -> Result<Option<Row>, StoreError> {
@@ -154,23 +180,31 @@ fn sled_error(dir: &Path, error: sled::Error) -> OpenError {
 }
 
 /// Waits until the last threads of a database that was just dropped in this process have let go of its file.
-fn wait_until_closed(dir: &Path) -> io::Result<()> {
+fn wait_until_closed(dir: &Path) -> Result<(), OpenError> {
+    let failed = OpenError::io(dir);
     let file = match File::open(dir.join("db")) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        file => file?,
+        file => file.map_err(&failed)?,
     };
     for _ in 0..CLOSING_MS_MAX {
         match file.try_lock() {
             Ok(()) => return Ok(()),
             Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
-            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
     }
-    Ok(()) // sled will say that it is locked
+    Err(OpenError::Locked { dir: dir.to_owned(), by: None })
 }
 
 /// How long a database may take to close its file after it was dropped, in milliseconds.
 const CLOSING_MS_MAX: u32 = 10_000;
+
+/// A failed write, as people should read it.
+pub(super) fn disk_error(error: sled::Error) -> StoreError {
+    let full = matches!(&error, sled::Error::Io(error) if error.kind() == io::ErrorKind::StorageFull);
+    let why = if full { "the disk is full" } else { "the disk failed" };
+    StoreError { why: why.into(), source: Some(shared(error)) }
+}
 
 /// Removes the draft of a snapshot that a crash left: sled would take it for the newest snapshot, and a damaged one.
 fn remove_drafts(dir: &Path) -> io::Result<()> {

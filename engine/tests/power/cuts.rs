@@ -1,0 +1,109 @@
+//! A recorded trace, cut anywhere, opens to everything that was acknowledged by then.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tempfile::TempDir;
+use wf_engine::store::Durability;
+use wf_engine::{SledOptions, SledStore};
+
+use crate::campaign::rounds;
+use crate::crash::{Chance, History};
+use crate::seed;
+use crate::trace::Call;
+use crate::watch::Watched;
+use crate::writer::{self, Acknowledged, Plan};
+
+/// Commits of eight senders with values of up to 1 MiB, in two sittings.
+fn plan(durability: Durability) -> Plan {
+    Plan { senders: 8, commits: 20, sittings: 2, large: true, durability }
+}
+
+pub(crate) fn power_cuts_lose_nothing() -> String {
+    let plan = plan(Durability::Power);
+    let watched = Watched::run("write", &plan.arguments(), &[]);
+    assert_eq!(watched.said.lines().count() as u32, plan.senders * plan.commits * plan.sittings);
+    let calls = &watched.calls;
+    let syncs: Vec<usize> = calls.iter().filter(|call| call.op.is_sync()).map(|call| call.ended + 1).collect();
+    let random = rounds("power-cuts");
+    let cuts: Vec<usize> = syncs.iter().copied().chain(random_points(calls, random)).collect();
+    let Tried { acknowledged, lost, wrong } = try_all(calls, &plan, &cuts);
+    assert_eq!(wrong, [""; 0]);
+    assert!(lost > cuts.len() / 2, "cuts that take nothing prove nothing");
+    format!(
+        "{} cuts ({} at syncs, {random} anywhere), {acknowledged} acknowledged, {lost} writes lost or torn",
+        cuts.len(),
+        syncs.len(),
+    )
+}
+
+/// The proof that the check above can fail.
+pub(crate) fn without_syncs_power_cuts_lose_something() -> String {
+    let plan = plan(Durability::Process);
+    let watched = Watched::run("write", &plan.arguments(), &[]);
+    let cuts: Vec<usize> = random_points(&watched.calls, 20).collect();
+    let Tried { wrong, .. } = try_all(&watched.calls, &plan, &cuts);
+    assert!(!wrong.is_empty(), "nothing was lost");
+    format!("without syncs, {} of {} cuts lose something", wrong.len(), cuts.len())
+}
+
+fn random_points(calls: &[Call], count: usize) -> impl Iterator<Item = usize> {
+    let last = calls.iter().map(|call| call.ended).max().unwrap() + 1;
+    let mut chance = Chance::new(seed());
+    (0..count).map(move |_| chance.below(last))
+}
+
+/// What became of some cuts.
+#[derive(Default)]
+struct Tried {
+    acknowledged: usize,
+    /// Writes that were lost or torn.
+    lost: usize,
+    /// What was not as it must be.
+    wrong: Vec<String>,
+}
+
+/// Tries each cut, on as many threads as there are processors.
+fn try_all(calls: &[Call], plan: &Plan, cuts: &[usize]) -> Tried {
+    let history = History::of(calls);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut tried = Tried::default();
+        while let Some((n, cut)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|n| Some((n, *cuts.get(n)?))) {
+            let mut chance = Chance::new(seed() + 1 + n as u64);
+            let dir = TempDir::new().unwrap();
+            tried.lost += history.after_power_cut(cut, &mut chance, dir.path());
+            let told: Vec<Acknowledged> =
+                calls.iter().filter(|call| call.started < cut).filter_map(|call| call.op.acknowledged()).collect();
+            tried.acknowledged += told.len();
+            if let Err(wrong) = check(dir.path(), &told, plan) {
+                tried.wrong.push(format!("cut {n} at line {cut} of the trace, seed {}: {wrong}", seed()));
+            }
+        }
+        tried
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().map(|worker| worker.join().expect("a worker that does not panic")).fold(
+            Tried::default(),
+            |mut all, one| {
+                all.acknowledged += one.acknowledged;
+                all.lost += one.lost;
+                all.wrong.extend(one.wrong);
+                all
+            },
+        )
+    })
+}
+
+/// Opens what a crash left; everything acknowledged must be there, every commit whole or not at all, and work go on.
+pub(crate) fn check(dir: &Path, told: &[Acknowledged], plan: &Plan) -> Result<(), String> {
+    // Opening repairs, so that it must be possible twice.
+    for _ in 0..2 {
+        let options = SledOptions { durability: Durability::None, ..SledOptions::default() };
+        let store = SledStore::open(dir, options).map_err(|error| format!("{error}: {error:?}"))?;
+        writer::check(&store, told, plan)?;
+    }
+    Ok(())
+}
