@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use wf_dsl::{Code, InputFile, Project, ProjectInput, Severity};
+use wf_dsl::{Code, Diagnostic, InputFile, Project, ProjectInput, Severity};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -132,14 +132,26 @@ fn the_language_lists_every_code() {
     assert_eq!(listed(warnings), known(Severity::Warning));
 }
 
-/// The errors that a single file has, as `line code`.
-fn errors_in(text: &str) -> BTreeSet<String> {
+/// What a text that is a project by itself has against it.
+fn findings_in(text: &str) -> Vec<Diagnostic> {
     let file = InputFile { path: "example.yaml".to_owned(), bytes: text.as_bytes().to_vec(), named: true };
-    let project = Project::read(ProjectInput { files: vec![file], ..ProjectInput::default() }, &wf_stdlib::catalog());
-    let found = project.findings.sorted().into_iter().filter(|found| found.severity == Severity::Error);
-    found
-        .map(|found| format!("{} {}", text[..found.primary.span.start].matches('\n').count() + 1, found.code))
-        .collect()
+    Project::read(ProjectInput { files: vec![file], ..ProjectInput::default() }, &wf_stdlib::catalog())
+        .findings
+        .sorted()
+}
+
+#[test]
+fn the_examples_of_the_language_have_no_findings() {
+    let folders = wf_engine::folder::read(&[root().join("tests/examples/language")]).unwrap();
+    let [folder] = folders.as_slice() else { panic!("one project") };
+    let project = folder.check(&wf_stdlib::catalog());
+    let shown = |found: Diagnostic| match project.sources.place(found.primary.span) {
+        Some((path, place)) => format!("{path}:{}: {} {}", place.line, found.code, found.message),
+        None => found.message,
+    };
+    let found: Vec<String> = project.findings.clone().sorted().into_iter().map(shown).collect();
+    assert_eq!(found, [""; 0]);
+    assert!(project.workflows.len() >= 19 && project.counts.tests >= 3 && project.counts.left_alone == 0);
 }
 
 #[test]
@@ -148,14 +160,55 @@ fn every_other_example_is_valid_or_wrong_where_it_says_so() {
     // The examples of the language are files of a project, and the error pages have a test of their own.
     let elsewhere = |page: &str| page == "spec/language.md" || page.starts_with("spec/errors/");
     for block in blocks().iter().filter(|block| block.language == "yaml" && !elsewhere(&block.page)) {
-        let marked: BTreeSet<String> = block
-            .text
-            .lines()
-            .enumerate()
-            .filter_map(|(number, line)| Some(format!("{} {}", number + 1, line.split_once("# error: ")?.1)))
-            .collect();
-        assert_eq!(errors_in(&block.text), marked, "{}", block.place());
+        let lines = block.text.lines().zip(1..);
+        let marked = lines.filter_map(|(line, number)| Some(format!("{number} {}", line.split_once("# error: ")?.1)));
+        let line = |found: &Diagnostic| block.text[..found.primary.span.start].matches('\n').count() + 1;
+        let found = findings_in(&block.text).into_iter().map(|found| format!("{} {}", line(&found), found.code));
+        assert_eq!(found.collect::<Vec<_>>(), marked.collect::<Vec<_>>(), "{}", block.place());
         examples += 1;
     }
     assert!(examples >= 3, "only {examples} examples found");
+}
+
+/// The codes that nothing gives yet: those whose checks come with a later version, and the engine's own.
+const NOT_CHECKED: [&str; 17] = [
+    "uncovered_switch",
+    "endless_invoke",
+    "deadline",
+    "cron_never_fires",
+    "unsupported",
+    "duplicate_effect",
+    "past_deadline",
+    "unbounded_wait",
+    "wait_order",
+    "uncorrelated_wait",
+    "unkeyed_loop",
+    "racing_effect",
+    "unused",
+    "dead_handler",
+    "yaml_trap",
+    "constant_condition",
+    "dangling_event",
+];
+
+#[test]
+fn every_error_page_shows_its_code_and_how_to_be_rid_of_it() {
+    let mut not_found = Vec::new();
+    for info in Code::all() {
+        let name = info.code.name();
+        let page = format!("spec/errors/{name}.md");
+        let blocks: Vec<Block> =
+            blocks().into_iter().filter(|block| block.page == page && block.language == "yaml").collect();
+        let [wrong, right] = blocks.as_slice() else { panic!("{page}: one wrong file and one right file") };
+        let found = findings_in(&wrong.text);
+        if !found.iter().any(|found| found.code == info.code) {
+            not_found.push(name);
+        }
+        let is_other = |found: &&Diagnostic| found.severity == Severity::Error && found.code != info.code;
+        let other: Vec<&str> = found.iter().filter(is_other).map(|found| found.message.as_str()).collect();
+        assert_eq!(other, [""; 0], "{}", wrong.place());
+        let left: Vec<String> = findings_in(&right.text).into_iter().map(|found| found.message).collect();
+        assert_eq!(left, [""; 0], "{}", right.place());
+    }
+    assert_eq!(not_found, NOT_CHECKED);
 }
