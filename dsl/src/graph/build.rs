@@ -47,11 +47,31 @@ impl Builder<'_> {
         let (entry, exit) = (self.graph.entry, self.graph.exit);
         self.list(Workflow::ROOT, entry, Way::Sequence, (exit, Way::Sequence));
         self.handlers_to(&self.workflow.catch, self.root_handlers.clone(), None, exit);
+        self.workflow_timeout();
         if let Some(finally) = self.workflow.finally {
             self.list(finally, entry, Way::Finally, (exit, Way::Sequence));
             let start = self.start(finally);
             for node in [exit].into_iter().chain(self.root_handlers.clone()) {
                 self.connect(node, start, Way::Finally);
+            }
+        }
+    }
+
+    /// Connects every step with the workflow's handlers if the workflow has a timeout: no `catch` in between sees it.
+    fn workflow_timeout(&mut self) {
+        if self.workflow.timeout.is_none() {
+            return;
+        }
+        for index in 0..self.workflow.steps.len() {
+            let mut list = self.workflow.steps[index].list;
+            while let Owner::Step(owner, _) = self.workflow.list(list).owner {
+                list = self.workflow.step(owner).list;
+            }
+            if self.workflow.list(list).owner == Owner::Root {
+                let [enter, ..] = self.graph.steps[index];
+                for handler in self.root_handlers.clone() {
+                    self.connect(enter, handler, Way::Error);
+                }
             }
         }
     }

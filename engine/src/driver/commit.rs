@@ -228,7 +228,7 @@ impl Driver {
         // Timers of a run that goes on have no rows yet; it is in memory, and so are they.
         if ended.is_none() && !flight.snapshot {
             for frame in &active.run.dirty {
-                if let Some(at) = active.run.frames.get(frame).and_then(crate::run::Frame::due) {
+                if let Some(at) = active.run.timer_of(*frame) {
                     self.timers.add(Due { at, run: id, frame: *frame });
                 }
             }

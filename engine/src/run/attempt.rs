@@ -102,7 +102,7 @@ impl<'a> Decision<'a> {
 
     /// The backoff of a step is over.
     pub(super) fn again(&mut self, id: FrameId, step: &'a Step, key: Option<String>) {
-        if is_block(step) {
+        if is_repeated(step) {
             let ix = self.workflow().find(&step.id).expect("a step of this plan");
             return self.enter(id, ix, true);
         }
@@ -219,9 +219,9 @@ impl<'a> Decision<'a> {
         declared(true).or_else(|| declared(false)).is_some_and(|error| error.retriable)
     }
 
-    /// Retries a block as a whole if its policy says so; otherwise gives the failure back.
+    /// Retries a block or an `invoke` as a whole if its policy says so; otherwise gives the failure back.
     pub(super) fn retry_block(&mut self, id: FrameId, step: &Step, failure: Failure) -> Option<Failure> {
-        if !is_block(step) || step.retry.is_empty() {
+        if !is_repeated(step) || step.retry.is_empty() {
             return Some(failure);
         }
         let retriable = !failure.code.starts_with("expr.") && !failure.code.starts_with("validation.");
@@ -236,8 +236,9 @@ impl<'a> Decision<'a> {
     }
 }
 
-fn is_block(step: &Step) -> bool {
-    matches!(step.body, Body::Do(_) | Body::Parallel { .. } | Body::ForEach(_))
+/// Whether a retry of this step enters it anew: an effect makes another attempt of the same visit instead.
+fn is_repeated(step: &Step) -> bool {
+    matches!(step.body, Body::Do(_) | Body::Parallel { .. } | Body::ForEach(_) | Body::Invoke { .. })
 }
 
 /// An object of two fields or so, for outputs that the engine makes itself.

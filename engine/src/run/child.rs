@@ -75,10 +75,14 @@ impl<'a> Decision<'a> {
             Some(ty) => self.fit(step, ty, &with, "validation.input")?,
             None => with,
         };
+        let due = match step.timeout.as_ref().filter(|_| !detach) {
+            Some(timeout) => Some(self.due_after(self.period(id, step, "timeout", timeout)?)),
+            None => None,
+        };
         let event = Visit::of(self.run, id, &step.id).event(self.cx.now);
         let run = RunId { event, workflow: number, nth: 0 };
         let start = StartRun { run, workflow: workflow.to_owned(), data, caller: (!detach).then_some(id) };
-        self.emit(id, Fact::Invoked { step: step.id.clone(), run, detached: detach });
+        self.emit(id, Fact::Invoked { step: step.id.clone(), run, detached: detach, due });
         self.turn.commands.push(Command::Start(start));
         if detach {
             self.finish_step(id, step, object([("run_id", Value::String(run.to_string().into()))]));
@@ -86,15 +90,26 @@ impl<'a> Decision<'a> {
         Ok(())
     }
 
+    /// What a child finished with, as `returns` of the step that invoked it has it.
+    fn returned(&self, step: &Step, output: Value) -> Result<Value, Failure> {
+        match &step.returns {
+            Some(ty) => self.fit(step, ty, &output, "validation.output"),
+            None => Ok(output),
+        }
+    }
+
     pub(super) fn child_ended(&mut self, id: FrameId, run: RunId, result: Result<Value, Failure>) {
         let place = self.run.frames.get(&id).map(|frame| frame.place.clone());
-        let Some(Place::Child { step, run: child }) = place else { return };
+        let Some(Place::Child { step, run: child, .. }) = place else { return };
         if child != run {
             return;
         }
         let step = self.step_named(&step);
         match result {
-            Ok(output) => self.finish_step(id, step, output),
+            Ok(output) => match self.returned(step, output) {
+                Ok(output) => self.finish_step(id, step, output),
+                Err(failure) => self.fail(id, step, failure),
+            },
             Err(failure) => {
                 let data = object([
                     ("code", Value::String(failure.code.as_str().into())),

@@ -623,6 +623,12 @@ impl<'a> Decision<'a> {
             Place::Sleep { until, .. } | Place::Backoff { until, .. } if until <= now && self.has_slot(id) => {
                 self.wake(id);
             }
+            Place::Child { step, run, due: Some(due) } if due <= now => {
+                let step = self.step_named(&step);
+                self.turn.commands.push(Command::CancelRun(run));
+                let failure = Failure::new("timeout", "the step's timeout has passed", Some(&step.id));
+                self.fail(id, step, failure);
+            }
             Place::Fork { step, fork } if fork.due.is_some_and(|due| due <= now) && fork.closing.is_none() => {
                 let failure = Failure::new("timeout", "the step's timeout has passed", Some(&step));
                 self.withdraw(id, Exit::Error(failure));

@@ -168,6 +168,9 @@ pub enum Fact {
         /// Nobody waits for it.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         detached: bool,
+        /// When nobody waits for it any longer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        due: Option<Time>,
     },
     /// A `parallel` or `for_each` began.
     Forked {

@@ -100,6 +100,9 @@ pub enum Place {
         step: StepId,
         /// The run.
         run: RunId,
+        /// Until when.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        due: Option<Time>,
     },
     /// Waiting for branches or iterations.
     Fork {
@@ -288,6 +291,7 @@ impl Frame {
     pub fn due(&self) -> Option<Time> {
         let own = match &self.place {
             Place::Backoff { until, .. } | Place::Sleep { until, .. } => Some(*until),
+            Place::Child { due, .. } => *due,
             Place::Fork { fork, .. } => fork.due,
             Place::Ended { .. } => return None,
             _ => None,

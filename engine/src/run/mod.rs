@@ -287,6 +287,10 @@ impl Run {
                 self.head.vars.extend(values.iter().map(|(name, value)| (name.clone(), value.clone())));
             }
             Fact::Opened { step, role, due, error, then } => {
+                if step.is_none() {
+                    // The workflow's own handlers are outside of its timeout.
+                    self.head.due = None;
+                }
                 let block =
                     Block { step: step.clone(), role: *role, due: *due, error: error.clone(), then: then.clone() };
                 self.frame_mut(*id).blocks.push(block);
@@ -339,9 +343,9 @@ impl Run {
                 self.frame_mut(*id).place = Place::Sleep { step: step.clone(), until: *until };
             }
             Fact::Sent { .. } => {}
-            Fact::Invoked { step, run, detached } => {
+            Fact::Invoked { step, run, detached, due } => {
                 if !detached {
-                    self.frame_mut(*id).place = Place::Child { step: step.clone(), run: *run };
+                    self.frame_mut(*id).place = Place::Child { step: step.clone(), run: *run, due: *due };
                 }
             }
             Fact::Forked { step, base, total, limit, items, keys, failures_max, due } => {

@@ -1,0 +1,13 @@
+//! The core of the engine, tried on whole workflows.
+//!
+//! A case is a file under `tests/runs` of the repository; its documents are told apart by their first keys: workflows and
+//! event types as anybody writes them, and at most one `script:` that says who does what when (see [`case`]). What came of
+//! it stands in the snapshot beside it: the runs with their steps, and every attempt with its time.
+
+mod case;
+mod cases;
+mod faulty;
+mod journal;
+mod kinds;
+mod render;
+mod world;
