@@ -56,11 +56,11 @@ impl Tree {
 
     /// Fills a folder with a database that has no rows but its format.
     pub(super) fn make(dir: &Path, options: &SledOptions) -> Result<(), OpenError> {
-        let tree = Tree::start(dir, options)?;
+        let mut tree = Tree::start(dir, options)?;
         let format = BTreeMap::from([(Key::meta(FORMAT_NAME), Some(number(FORMAT)))]);
         let failed = |error: sled::Error| sled_error(dir, error);
         tree.apply(format).and_then(|()| tree.db().flush()).map_err(failed)?;
-        tree.sync_with(File::sync_all).map_err(OpenError::io(dir))
+        tree.close().map_err(OpenError::io(dir))
     }
 
     fn start(dir: &Path, options: &SledOptions) -> Result<Self, OpenError> {
@@ -115,7 +115,23 @@ impl Tree {
     }
 
     fn sync_with(&self, sync: fn(&File) -> io::Result<()>) -> io::Result<()> {
+        if self.unsound.load(Ordering::Relaxed) {
+            return Err(io::Error::other("an earlier sync failed"));
+        }
         sync(&self.file).inspect_err(|_| self.unsound.store(true, Ordering::Relaxed))
+    }
+
+    /// Closes the database, with everything in it on the disk.
+    ///
+    /// sled syncs its file when it is closed, and panics if that fails. So a database whose file is known to fail stays
+    /// open until the process ends.
+    fn close(&mut self) -> io::Result<()> {
+        let Some(db) = self.db.take() else { return Ok(()) };
+        if let Err(error) = self.sync_with(File::sync_all) {
+            std::mem::forget(db);
+            return Err(error);
+        }
+        catch_unwind(AssertUnwindSafe(|| drop(db))).map_err(|_| io::Error::other("sled could not sync its file"))
     }
 
     /// At most `most` rows of a range.
@@ -138,14 +154,9 @@ impl Tree {
 }
 
 impl Drop for Tree {
-    /// sled syncs its file when it is closed, and panics if that fails. A database whose file is known to fail stays
-    /// open until the process ends.
     fn drop(&mut self) {
-        let Some(db) = self.db.take() else { return };
-        if self.unsound.load(Ordering::Relaxed) || self.file.sync_all().is_err() {
-            std::mem::forget(db);
-        } else if catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
-            tracing::warn!("the disk failed when the store was closed; what was acknowledged is safe");
+        if let Err(error) = self.close() {
+            tracing::warn!(%error, "the disk failed when the store was closed");
         }
     }
 }

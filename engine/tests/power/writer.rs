@@ -282,7 +282,9 @@ fn arrived(rows: &BTreeMap<Key, Vec<u8>>) -> Result<BTreeMap<String, (Position, 
     events
         .into_iter()
         .map(|(position, row)| {
-            let mark = marks(&row).pop().ok_or_else(|| format!("the event at {position:?} has no mark"))?;
+            let mark = marks(row.get(..12).unwrap_or_default())
+                .pop()
+                .ok_or_else(|| format!("the event at {position:?} has no mark"))?;
             Ok((mark, (position, row)))
         })
         .collect()
