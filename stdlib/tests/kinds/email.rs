@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 
 use super::bench::{Bench, welcome, with};
 use super::peers::{Does, HttpPeer, nobody};
+use super::servers::server;
 use super::smtp_peer::{At, Fault, SmtpPeer};
 
 fn bench(url: &str) -> Bench {
@@ -19,19 +20,16 @@ fn mail() -> Json {
     json!({"to": "ada@example.org", "subject": "Hello", "text": "Hi Ada,\n\nwelcome.\n"})
 }
 
-/// What the outbox would hold for this mail.
-async fn eml(body: Json) -> Vec<u8> {
-    let mut bench = Bench::new();
+fn letter(url: &str) -> Bench {
+    let mut bench = bench(url);
     bench.template("welcome", welcome());
     bench.project("files/a.bin", [0, 13, 10, 46, 13, 10, 255]);
-    bench.declare(super::bench::unconfigured("mailer", "smtp", &[("from", "Events <hello@example.org>")]));
-    bench.run("email", body).await.unwrap();
-    fs::read(bench.store("outbox/wf_0123456789abcdefghijklmnop.eml")).unwrap()
+    bench
 }
 
-#[tokio::test]
-async fn a_mail_arrives_byte_for_byte() {
-    let bodies = [
+/// Mails of every sort; a bench from [`letter`] can send them.
+fn mails() -> [Json; 4] {
+    [
         mail(),
         json!({"to": "Ada Lovelace <ada@example.org>", "subject": "Grüße, 🎉!", "text": "ä"}),
         json!({
@@ -41,16 +39,28 @@ async fn a_mail_arrives_byte_for_byte() {
             "attachments": ["files/a.bin", {"path": "files/a.bin", "name": "über.pdf"}]
         }),
         json!({"to": "ada@example.org", "subject": "s", "html": "<p>.</p>\n.\n"}),
-    ];
-    for body in bodies {
+    ]
+}
+
+/// What the outbox would hold for this mail.
+async fn eml(body: Json, effect: &str) -> Vec<u8> {
+    let mut bench = letter("");
+    bench.declare(super::bench::unconfigured("mailer", "smtp", &[("from", "Events <hello@example.org>")]));
+    bench.next_step(effect);
+    bench.run("email", body).await.unwrap();
+    fs::read(bench.store(&format!("outbox/{effect}.eml"))).unwrap()
+}
+
+#[tokio::test]
+async fn a_mail_arrives_byte_for_byte() {
+    for body in mails() {
         let peer = SmtpPeer::friendly().await;
-        let mut bench = bench(&peer.url("?tls=none"));
-        bench.template("welcome", welcome());
-        bench.project("files/a.bin", [0, 13, 10, 46, 13, 10, 255]);
+        let bench = letter(&peer.url("?tls=none"));
         let output = bench.run("email", body.clone()).await.unwrap();
         assert_eq!(output["provider"], "mailer");
         let [arrived] = &peer.arrived()[..] else { panic!("{} mails", peer.arrived().len()) };
-        assert_eq!(String::from_utf8_lossy(&arrived.content), String::from_utf8_lossy(&eml(body.clone()).await));
+        let expected = eml(body.clone(), &bench.cx.effect).await;
+        assert_eq!(String::from_utf8_lossy(&arrived.content), String::from_utf8_lossy(&expected));
         let message_id = format!("Message-ID: {}\r\n", output["message_id"].as_str().unwrap());
         assert!(String::from_utf8_lossy(&arrived.content).contains(&message_id), "{message_id}");
         assert!(arrived.content.is_ascii());
@@ -60,6 +70,51 @@ async fn a_mail_arrives_byte_for_byte() {
             assert_eq!(arrived.to, ["<ada@example.org>", "<grace@example.org>", "<alan@example.org>"]);
         }
     }
+}
+
+/// A server that somebody else wrote gets the same bytes, and reads in them what the step says.
+#[tokio::test]
+async fn another_server_gets_the_same_bytes() {
+    let Some(url) = server("WF_TEST_SMTP") else { return };
+    let mut bench = letter(&url);
+    let unique = bench.unique();
+    for (number, body) in mails().into_iter().enumerate() {
+        bench.next_step(&format!("wf_{unique}_{number}"));
+        let output = bench.run("email", body.clone()).await.unwrap();
+        let (arrived, note) = kept_mail("WF_TEST_SMTP_DIR", &output);
+        let expected = eml(body.clone(), &bench.cx.effect).await;
+        assert_eq!(String::from_utf8_lossy(&arrived), String::from_utf8_lossy(&expected));
+        assert_eq!(note["subject"], output["subject"]);
+        let lines = |text: &Json| text.as_str().map(|text| text.trim_end().to_owned());
+        assert_eq!(lines(&note["text"]), lines(&output["text"]));
+        if body["html"].is_string() {
+            assert_eq!(lines(&note["html"]), lines(&body["html"]));
+        }
+        if body["bcc"].is_string() {
+            assert_eq!(note["from"], "other@example.org");
+            assert_eq!(note["to"], json!(["ada@example.org", "grace@example.org", "alan@example.org"]));
+            assert_eq!(lines(&note["html"]).unwrap(), "<p>Hi Ada, welcome.</p>");
+            let content = "AA0KLg0K/w==";
+            let attached = |name: &str, ty: &str| json!({"name": name, "type": ty, "base64": content});
+            let both = [attached("a.bin", "application/octet-stream"), attached("über.pdf", "application/pdf")];
+            assert_eq!(note["attachments"], json!(both));
+        }
+    }
+}
+
+/// The mail with this output in a folder of `smtp_sink.py`, and what the server noted about it.
+pub(crate) fn kept_mail(folder: &str, output: &Json) -> (Vec<u8>, Json) {
+    let message_id = format!("Message-ID: {}\r\n", output["message_id"].as_str().unwrap());
+    let files = fs::read_dir(server(folder).unwrap()).unwrap().map(|file| file.unwrap().path());
+    let mut found =
+        files.filter(|path| path.extension().is_some_and(|extension| extension == "json")).filter_map(|note| {
+            let mail = fs::read(note.with_extension("eml")).unwrap();
+            let is_it = String::from_utf8_lossy(&mail).contains(&message_id);
+            is_it.then(|| (mail, serde_json::from_slice(&fs::read(&note).unwrap()).unwrap()))
+        });
+    let mail = found.next().unwrap_or_else(|| panic!("no mail with {message_id}"));
+    assert!(found.next().is_none(), "more than one mail with {message_id}");
+    mail
 }
 
 #[tokio::test]
