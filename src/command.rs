@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::exit::{Exit, Failure};
-use crate::{completions, explain, init, kinds, schema, validate};
+use crate::{completions, explain, init, kinds, run, schema, validate};
 
 /// Durable workflows as YAML files, checked before they run.
 #[derive(Debug, Parser)]
@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Init(init::Args),
     /// Check projects and files, with every check there is
     Validate(validate::Args),
+    /// Run one workflow and all it triggers, to the end
+    Run(run::Args),
     /// Say what a finding means, with an example and the same put right
     Explain(explain::Args),
     /// List what a step can do, or describe one kind of step
@@ -47,6 +49,7 @@ impl Command {
         match self {
             Command::Init(args) => init::run(&args),
             Command::Validate(args) => validate::run(&args),
+            Command::Run(args) => run::run(args),
             Command::Explain(args) => explain::run(&args),
             Command::Kinds(args) => kinds::run(&args),
             Command::Schema(args) => schema::run(&args),

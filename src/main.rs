@@ -1,7 +1,5 @@
 //! The `wf` command line: every command parses its arguments, calls a crate, and prints.
 
-#![allow(dead_code, reason = "`wf run` needs the rest, and comes next")]
-
 mod exit;
 mod terminal;
 
@@ -14,6 +12,7 @@ mod completions;
 mod explain;
 mod init;
 mod kinds;
+mod run;
 mod schema;
 mod validate;
 

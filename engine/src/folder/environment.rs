@@ -29,6 +29,8 @@ pub struct Surroundings {
     pub config: Value,
     /// The connections, with their secrets filled in as far as they are set.
     pub connections: Vec<Connection>,
+    /// The connections that are not configured, with the secrets that they want.
+    pub wanting: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl std::fmt::Debug for Surroundings {
@@ -39,6 +41,7 @@ impl std::fmt::Debug for Surroundings {
             .field("missing", &self.missing)
             .field("config", &self.config)
             .field("connections", &self.connections)
+            .field("wanting", &self.wanting)
             .finish()
     }
 }
@@ -73,7 +76,15 @@ impl Surroundings {
         found.config = Value::from(config.collect::<Object>());
         let scope = Outside { secrets: &found.secrets, config: &found.config };
         let connections = settings.connections.iter();
-        found.connections = connections.map(|(name, declared)| reading.connection(name, declared, &scope)).collect();
+        let connections = connections.map(|(name, declared)| reading.connection(name, declared, &scope)).collect();
+        let wants = |(name, declared): (&String, &wf_dsl::Connection)| {
+            let secrets = declared.fields.iter().flat_map(|(_, form)| secrets_in(form));
+            let wanted: BTreeSet<_> =
+                secrets.filter(|secret| found.missing.contains(*secret)).map(str::to_owned).collect();
+            (!wanted.is_empty()).then(|| (name.clone(), wanted))
+        };
+        let wanting = settings.connections.iter().filter_map(wants).collect();
+        (found.connections, found.wanting) = (connections, wanting);
         if reading.problems.is_empty() { Ok(found) } else { Err(SurroundingsError { problems: reading.problems }) }
     }
 }

@@ -1,0 +1,180 @@
+//! `wf run`
+
+mod clock;
+mod events;
+mod follow;
+mod outcome;
+mod place;
+mod sent;
+mod start;
+mod timeline;
+mod watch;
+
+use std::path::{Path, PathBuf};
+
+use tokio::sync::mpsc;
+use wf_dsl::{Code, Diagnostic, Period};
+use wf_engine::folder::Surroundings;
+use wf_engine::{Clock, Engine, ErrorKind, RunId, SystemClock};
+use wf_stdlib::{HttpOptions, Options};
+
+use crate::bug;
+use crate::exit::{Exit, Failure};
+use crate::findings::Found;
+use crate::project::Checked;
+use crate::terminal::{Look, talk};
+use clock::VirtualClock;
+use follow::{End, Session};
+use place::Place;
+use start::Start;
+use timeline::Timeline;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A workflow file, or a project
+    #[arg(value_name = "PATH")]
+    path: Option<PathBuf>,
+    /// The event as JSON, `{"name", "data", "id"?, "ts"?}`, or a list of events: a file, or `-` for stdin
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "resume"])]
+    event: Option<PathBuf>,
+    /// The data of the workflow's one event, or its input
+    #[arg(long, value_name = "JSON", conflicts_with = "resume")]
+    data: Option<String>,
+    /// Skip sleeps in virtual time
+    #[arg(long)]
+    fast_forward: bool,
+    /// Where runs are kept; `.wf` in the project by default
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+    /// Go on with a run that was stopped
+    #[arg(long, value_name = "RUN")]
+    resume: Option<RunId>,
+    /// Stop after this time, such as `90s`; the run can be resumed
+    #[arg(long, value_name = "DURATION")]
+    max_wait: Option<Period>,
+    /// Print one JSON object at the end
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
+    let place = Place::find(&args)?;
+    let checked = &place.checked;
+    let found = with_unsupported(checked);
+    if found.tally().errors > 0 {
+        talk(found.human(Look::stderr()).trim_end_matches('\n'));
+        talk(&format!("\n{}; nothing was run", found.tally().phrase()));
+        return Err(Failure::explained(Exit::Invalid));
+    }
+    let surroundings = Surroundings::read(&checked.project, std::env::vars_os());
+    let surroundings = surroundings.map_err(|error| Failure::usage(error.to_string()))?;
+    let start = Start::of(&args, checked)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(Exit::Unavailable, format!("no threads: {error}")))?;
+    runtime.block_on(live(&args, &place, surroundings, start))
+}
+
+/// All findings, with those of what the engine does not execute.
+fn with_unsupported(checked: &Checked) -> Found {
+    let mut found = checked.findings();
+    for workflow in &checked.project.workflows {
+        for refused in wf_engine::unsupported(workflow) {
+            let message = format!("{} is not executed yet", refused.what);
+            let finding = Diagnostic::error(Code::UNSUPPORTED, refused.span, message);
+            found.push(finding.help("it is valid, and a later version of wf will execute it"));
+        }
+    }
+    found
+}
+
+async fn live(args: &Args, place: &Place, surroundings: Surroundings, start: Start) -> Result<Exit, Failure> {
+    // Asked for first, so that no Ctrl-C is lost once there is a run.
+    let interrupted = tokio::signal::ctrl_c();
+    let (heard, hears) = mpsc::unbounded_channel();
+    watch::listen(&heard, &surroundings.secrets);
+    let store = place.open(args).await?;
+    let clock = store.is_simulated.then(|| VirtualClock::starting_at(SystemClock::default().now()));
+    let checked = &place.checked;
+    let mut builder = Engine::builder()
+        .store(store.store)
+        .kinds(wf_stdlib::all_with(options(checked)))
+        .plans(plans(checked)?)
+        .project(&checked.folder.root)
+        .stand_ins(place.outbox(), place.stand_ins())
+        .connections(surroundings.connections.iter().cloned())
+        .config(surroundings.config.clone())
+        .secrets(surroundings.secrets.clone())
+        .observer(watch::Watcher(heard))
+        .without_schedules();
+    if let Some(clock) = &clock {
+        builder = builder.clock(clock.clone());
+    }
+    let engine = builder.build().await.map_err(failed)?;
+    let timeline = Timeline::new(&checked.project, Look::stderr());
+    let mut session = Session::new(&engine, clock, hears, timeline);
+    let end = tokio::select! {
+        biased;
+        end = session.go(start, args.max_wait) => end?,
+        _ = interrupted => End::Interrupted,
+    };
+    let ended = outcome::Ended { args, place, surroundings: &surroundings, engine: &engine, end: &end };
+    let exit = ended.tell(&mut session).await;
+    engine.shutdown().await;
+    exit
+}
+
+/// The plans of all workflows of the project.
+fn plans(checked: &Checked) -> Result<Vec<wf_dsl::Plan>, Failure> {
+    let workflows = checked.project.workflows.iter();
+    let plans = workflows.map(|workflow| checked.project.plan(&workflow.name.value));
+    plans.map(|plan| plan.map_err(|error| Failure::new(Exit::Invalid, error.to_string()))).collect()
+}
+
+/// What a run at a desk may do: reach this machine, and what the project allows.
+fn options(checked: &Checked) -> Options {
+    let allow = checked.project.settings.http_allow.iter().filter_map(|entry| entry.value.parse().ok()).collect();
+    Options { http: HttpOptions { allow, allow_loopback: true } }
+}
+
+/// What an error of the engine means for a command.
+fn failed(error: wf_engine::Error) -> Failure {
+    let exit = match error.kind() {
+        ErrorKind::NotFound => Exit::NotFound,
+        ErrorKind::Invalid => Exit::Usage,
+        ErrorKind::Unsupported => Exit::Invalid,
+        ErrorKind::Unavailable | ErrorKind::Unknown | ErrorKind::Damaged => Exit::Unavailable,
+        ErrorKind::Conflict => Exit::Conflict,
+        _ => return bug::report(),
+    };
+    Failure::new(exit, error.to_string())
+}
+
+/// The command that goes on with a run.
+fn resume_command(args: &Args, run: RunId) -> String {
+    let mut command = "wf run".to_owned();
+    let mut add = |word: &str| {
+        command.push(' ');
+        command.push_str(&quoted(word));
+    };
+    match (&args.store, &args.path) {
+        (Some(store), _) => {
+            add("--store");
+            add(&store.display().to_string());
+        }
+        (None, Some(path)) if path != Path::new(".") => add(&path.display().to_string()),
+        (None, _) => {}
+    }
+    add("--resume");
+    add(&run.to_string());
+    command
+}
+
+/// A word as a shell reads it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./:+=@%,".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}

@@ -1,0 +1,267 @@
+//! Following a run and all that comes of it, to the end.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::{MissedTickBehavior, interval};
+use wf_dsl::{Period, Time};
+use wf_engine::run::Fact;
+use wf_engine::store::Health;
+use wf_engine::{Clock, Engine, Event, RunId};
+
+use super::clock::VirtualClock;
+use super::failed;
+use super::start::Start;
+use super::timeline::Timeline;
+use super::watch::Heard;
+use crate::exit::{Exit, Failure};
+use crate::terminal::{Look, talk};
+
+/// How often the store's health is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// How following came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Every run has ended.
+    Ended,
+    /// What is left waits for something that has no deadline.
+    Waits,
+    /// It took longer than it may.
+    TimedOut,
+    /// Ctrl-C.
+    Interrupted,
+}
+
+/// The runs that are followed.
+pub(super) struct Session<'a> {
+    engine: &'a Engine,
+    /// Virtual time, if it is.
+    clock: Option<VirtualClock>,
+    heard: UnboundedReceiver<Heard>,
+    timeline: Timeline<'a>,
+    /// The runs that everything comes of, the one that counts first.
+    pub(super) roots: Vec<RunId>,
+    /// Runs that have not ended.
+    pub(super) open: BTreeSet<RunId>,
+    /// What is still to be heard belongs to these.
+    early: Vec<Heard>,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(
+        engine: &'a Engine,
+        clock: Option<VirtualClock>,
+        heard: UnboundedReceiver<Heard>,
+        timeline: Timeline<'a>,
+    ) -> Self {
+        Session { engine, clock, heard, timeline, roots: Vec::new(), open: BTreeSet::new(), early: Vec::new() }
+    }
+
+    /// Starts what is to be started, and follows it.
+    pub(super) async fn go(&mut self, start: Start, max_wait: Option<Period>) -> Result<End, Failure> {
+        let work = self.start_and_follow(start);
+        match max_wait {
+            Some(most) => tokio::time::timeout(most.to_std(), work).await.unwrap_or(Ok(End::TimedOut)),
+            None => work.await,
+        }
+    }
+
+    async fn start_and_follow(&mut self, start: Start) -> Result<End, Failure> {
+        match start {
+            Start::Resume(run) => self.resume(run).await?,
+            Start::ByHand { workflow, event, data } => {
+                let run = match &event {
+                    Some(event) => self.engine.start_with(&workflow, event, data).await,
+                    None => self.engine.start(&workflow, data).await,
+                };
+                let run = run.map_err(failed)?;
+                self.add_root(run);
+                self.timeline.is_sent(run.event, event.as_deref().unwrap_or("hand"));
+            }
+            Start::Events { events, workflow } => self.send_all(events, workflow.as_deref()).await?,
+        }
+        if let Some(clock) = &self.clock {
+            clock.let_go_to(None);
+        }
+        self.follow().await
+    }
+
+    async fn resume(&mut self, run: RunId) -> Result<(), Failure> {
+        let report = self.engine.report(run).await.map_err(failed)?;
+        self.add_root(run);
+        if report.origin != run {
+            self.roots.push(report.origin);
+        }
+        for open in self.engine.open_runs().await.map_err(failed)? {
+            if self.roots.contains(&self.engine.report(open).await.map_err(failed)?.origin) {
+                self.open.insert(open);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends events in their order, each not before its time.
+    async fn send_all(&mut self, events: Vec<Event>, workflow: Option<&str>) -> Result<(), Failure> {
+        for event in events {
+            if let (Some(clock), Some(ts)) = (self.clock.clone(), event.ts) {
+                self.reach(&clock, ts).await?;
+            }
+            let name = event.name.clone();
+            let receipt = self.engine.send(event).await.map_err(failed)?;
+            let mut runs = receipt.runs;
+            if receipt.duplicate {
+                runs = self.engine.runs_of(receipt.event).await.map_err(failed)?;
+            }
+            self.timeline.is_sent(receipt.event, &name);
+            self.count_first(&mut runs, workflow).await?;
+            for run in &runs {
+                self.add_root(*run);
+            }
+            if receipt.duplicate {
+                talk(&format!("event `{}` was here before; nothing new was started", receipt.id));
+                for run in runs {
+                    if self.engine.report(run).await.map_err(failed)?.ended_at.is_some() {
+                        self.open.remove(&run);
+                    }
+                }
+            } else if runs.is_empty() {
+                talk(&format!("`{name}` started no run"));
+            }
+        }
+        if self.roots.is_empty() {
+            let failure = Failure::new(Exit::NotFound, "no run was started");
+            return Err(failure.help("the `if` of every trigger was false"));
+        }
+        Ok(())
+    }
+
+    /// Puts the run of the workflow that was asked for first.
+    async fn count_first(&self, runs: &mut [RunId], workflow: Option<&str>) -> Result<(), Failure> {
+        let Some(workflow) = workflow.filter(|_| self.roots.is_empty() && runs.len() > 1) else { return Ok(()) };
+        for place in 0..runs.len() {
+            if self.engine.report(runs[place]).await.map_err(failed)?.workflow == workflow {
+                runs.swap(0, place);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_root(&mut self, run: RunId) {
+        if self.roots.is_empty() {
+            talk(&format!("run {run}"));
+        }
+        self.roots.push(run);
+        self.open.insert(run);
+        for heard in std::mem::take(&mut self.early) {
+            self.take(heard);
+        }
+    }
+
+    /// Lets virtual time come to an instant, with everything that happens before it.
+    async fn reach(&mut self, clock: &VirtualClock, ts: Time) -> Result<(), Failure> {
+        clock.let_go_to(Some(ts));
+        let engine = self.engine.clone();
+        let quiet = engine.quiet();
+        tokio::pin!(quiet);
+        while clock.now() < ts {
+            tokio::select! {
+                heard = self.heard.recv() => self.take_some(heard),
+                () = clock.reached() => {}
+                quiet = &mut quiet => {
+                    quiet.map_err(failed)?;
+                    clock.advance_to(ts);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn follow(&mut self) -> Result<End, Failure> {
+        let engine = self.engine.clone();
+        let mut looks = interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let quiet = engine.quiet();
+        tokio::pin!(quiet);
+        let mut is_quiet = false;
+        loop {
+            self.drain();
+            if self.open.is_empty() && self.is_over().await? {
+                return Ok(End::Ended);
+            }
+            tokio::select! {
+                heard = self.heard.recv() => self.take_some(heard),
+                quiet = &mut quiet, if !is_quiet => {
+                    quiet.map_err(failed)?;
+                    is_quiet = true;
+                    self.drain();
+                    if !self.open.is_empty() && self.clock.is_some() {
+                        return Ok(End::Waits);
+                    }
+                }
+                _ = looks.tick() => self.check_store()?,
+            }
+        }
+    }
+
+    /// Whether nothing more can come of what has ended.
+    async fn is_over(&mut self) -> Result<bool, Failure> {
+        // The engine answers after it has told of everything that it had begun to tell.
+        if let Some(root) = self.roots.first() {
+            self.engine.wait(*root).await.map_err(failed)?;
+        }
+        self.drain();
+        if !self.open.is_empty() {
+            return Ok(false);
+        }
+        let delayed = self.engine.delayed_events().await.map_err(failed)?;
+        let is_ours = |origin: Option<RunId>| origin.is_some_and(|origin| self.roots.contains(&origin));
+        Ok(!delayed.iter().any(|event| is_ours(event.origin)))
+    }
+
+    fn check_store(&self) -> Result<(), Failure> {
+        match self.engine.health() {
+            Health::Ready => Ok(()),
+            Health::ReadOnly { why } => {
+                let failure = Failure::new(Exit::Unavailable, format!("the store takes nothing more: {why}"));
+                Err(failure.help("what was recorded is kept; make room, and resume the run"))
+            }
+        }
+    }
+
+    /// Shows what has been heard by now.
+    pub(super) fn drain(&mut self) {
+        while let Ok(heard) = self.heard.try_recv() {
+            self.take(heard);
+        }
+    }
+
+    fn take_some(&mut self, heard: Option<Heard>) {
+        heard.into_iter().for_each(|heard| self.take(heard));
+    }
+
+    fn take(&mut self, heard: Heard) {
+        // The engine may tell of a run before it has answered which one it is.
+        if self.roots.is_empty() && !matches!(heard, Heard::Trouble(_)) {
+            return self.early.push(heard);
+        }
+        match heard {
+            Heard::Records { run, workflow, origin, records } => {
+                if !self.roots.contains(&origin) {
+                    return;
+                }
+                self.open.insert(run);
+                for record in &records {
+                    self.timeline.show(run, &workflow, record);
+                    if matches!(record.fact, Fact::RunEnded { .. }) {
+                        self.open.remove(&run);
+                    }
+                }
+            }
+            Heard::Said { workflow, step, text } => self.timeline.say(self.engine.now(), &workflow, &step, &text),
+            Heard::Trouble(text) => talk(&format!("{} {text}", Look::stderr().yellow("warning:"))),
+        }
+    }
+}

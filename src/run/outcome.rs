@@ -1,0 +1,199 @@
+//! What is told at the end: the result on stdout, a summary on stderr.
+
+use serde_json::{Value as Json, json};
+use wf_engine::folder::Surroundings;
+use wf_engine::run::Status;
+use wf_engine::{Engine, RunId, RunReport, StepReport};
+
+use super::follow::{End, Session};
+use super::place::Place;
+use super::sent::{messages, table};
+use super::timeline::span;
+use super::{Args, failed, resume_command};
+use crate::exit::{Exit, Failure};
+use crate::findings::count;
+use crate::terminal::{Look, data, harmless, talk, wrapped};
+
+/// The version of the object's layout.
+const VERSION: u64 = 1;
+
+/// The runs at their end, or where they were left.
+pub(super) struct Ended<'a> {
+    pub(super) args: &'a Args,
+    pub(super) place: &'a Place,
+    pub(super) surroundings: &'a Surroundings,
+    pub(super) engine: &'a Engine,
+    pub(super) end: &'a End,
+}
+
+impl Ended<'_> {
+    /// Tells how it went, and gives the exit code.
+    pub(super) async fn tell(&self, session: &mut Session<'_>) -> Result<Exit, Failure> {
+        session.drain();
+        let Some(first) = session.roots.first().copied() else {
+            // Nothing had begun when it was stopped.
+            return Ok(if *self.end == End::TimedOut { Exit::TimedOut } else { Exit::Interrupted });
+        };
+        if *self.end == End::Interrupted {
+            // What is under way is put down first: the command can be used at once.
+            self.engine.shutdown().await;
+            talk(&format!("\nstopped; this goes on with the run:\n  {}", resume_command(self.args, first)));
+            return Ok(Exit::Interrupted);
+        }
+        let reports = self.reports(session).await?;
+        let Some(report) = reports.iter().find(|report| report.run == first) else {
+            return Err(Failure::new(Exit::NotFound, format!("there is no run {first}")));
+        };
+        self.summary(report, &reports);
+        let others: Vec<&RunReport> = reports.iter().filter(|other| other.run != first).collect();
+        if self.args.json {
+            data(&format!("{:#}\n", result(report, &others)))?;
+        } else if report.status == Status::Finished && !report.output.is_null() {
+            data(&format!("{:#}\n", report.output))?;
+        }
+        self.conclude(report, &others, session)
+    }
+
+    async fn reports(&self, session: &Session<'_>) -> Result<Vec<RunReport>, Failure> {
+        let mut runs: Vec<RunId> = Vec::new();
+        for root in &session.roots {
+            for run in self.engine.family(*root).await.map_err(failed)? {
+                if !runs.contains(&run) {
+                    runs.push(run);
+                }
+            }
+        }
+        let mut reports = Vec::new();
+        for run in runs {
+            reports.push(self.engine.report(run).await.map_err(failed)?);
+        }
+        Ok(reports)
+    }
+
+    fn summary(&self, report: &RunReport, reports: &[RunReport]) {
+        let look = Look::stderr();
+        let sent = messages(reports);
+        let table = table(&sent, look);
+        if !table.is_empty() {
+            talk(&format!("\n{}", table.trim_end()));
+        }
+        let notes = self.notes();
+        if !notes.is_empty() {
+            talk("");
+            notes.iter().for_each(|note| talk(wrapped(note, 2, look.width).trim_end()));
+        }
+        if let Some(ended) = report.ended_at {
+            let took = span(ended.since(report.started_at));
+            let time = if self.args.fast_forward { "virtual time" } else { "time" };
+            talk(&format!("\n{} {} after {took} of {time}", report.workflow, report.status.as_str()));
+        }
+    }
+
+    /// What stands in for what is not configured.
+    fn notes(&self) -> Vec<String> {
+        let used = self.used();
+        let connections = self.surroundings.connections.iter();
+        let stood_in = connections.filter(|connection| !connection.configured && used.contains(&connection.name));
+        let note = |connection: &wf_engine::Connection| {
+            let wanted = self.surroundings.wanting.get(&connection.name);
+            let wanted: Vec<_> =
+                wanted.into_iter().flatten().map(|name| format!("WF_SECRET_{}", name.to_uppercase())).collect();
+            let stand_in = match connection.kind.as_str() {
+                _ if connection.optional => "its steps fail".to_owned(),
+                "smtp" | "mail_api" | "sms" => format!("its messages are in `{}`", self.place.outbox().display()),
+                "redis" => "an empty one in this process stood in".to_owned(),
+                _ => format!("a SQLite file in `{}` stood in", self.place.stand_ins().display()),
+            };
+            let name = &connection.name;
+            format!("`{name}` is not configured (set {}): {stand_in}", wanted.join(" and "))
+        };
+        stood_in.map(note).collect()
+    }
+
+    /// The connections that a workflow of the project may use.
+    fn used(&self) -> Vec<String> {
+        let project = &self.place.checked.project;
+        let kinds: Vec<&str> = project
+            .workflows
+            .iter()
+            .flat_map(|workflow| &workflow.steps)
+            .filter_map(|step| project.catalog.get(&step.kind.value))
+            .flat_map(|kind| kind.connections.iter().map(String::as_str))
+            .collect();
+        let connections = project.settings.connections.iter();
+        let used = connections.filter(|(_, connection)| kinds.contains(&connection.kind.value.as_str()));
+        used.map(|(name, _)| name.clone()).collect()
+    }
+
+    fn conclude(&self, report: &RunReport, others: &[&RunReport], session: &Session<'_>) -> Result<Exit, Failure> {
+        let failed = others.iter().filter(|other| other.status == Status::Failed);
+        for other in failed {
+            let why = other.error.as_ref().map(|error| format!(": {}: {}", error.code, error.message));
+            let why = harmless(&why.unwrap_or_default());
+            talk(&format!("{} {} {} failed{why}", Look::stderr().yellow("note:"), other.workflow, other.run));
+        }
+        if *self.end != End::Ended {
+            return Err(self.left_open(report, others, session));
+        }
+        match report.status {
+            Status::Finished => Ok(Exit::Success),
+            Status::Cancelled => Ok(Exit::Cancelled),
+            Status::Open => Ok(Exit::TimedOut),
+            Status::Failed => {
+                let error = report.error.as_ref();
+                let at = error.and_then(|error| error.step.as_ref()).map(|step| format!(" at `{step}`"));
+                let why = error.map(|error| format!(": {}: {}", error.code, error.message)).unwrap_or_default();
+                let message = format!("the run failed{}{why}", at.unwrap_or_default());
+                Err(Failure::new(Exit::Failed, harmless(&message)))
+            }
+        }
+    }
+
+    /// Runs are still open: which, and what for.
+    fn left_open(&self, report: &RunReport, others: &[&RunReport], session: &Session<'_>) -> Failure {
+        let mut message = match self.end {
+            End::Waits => "nothing is left but waits without a deadline".to_owned(),
+            _ => format!("{} is still open", count(session.open.len(), "run")),
+        };
+        for open in std::iter::once(report).chain(others.iter().copied()).filter(|open| open.ended_at.is_none()) {
+            let steps = open.steps.iter().filter(|step| matches!(step.status, "waiting" | "running"));
+            let steps: Vec<_> = steps.map(|step| format!("`{}`", step.id)).collect();
+            let due = open.due.map(|due| format!(", due {due}")).unwrap_or_default();
+            message.push_str(&format!("\n  {} {}: at {}{due}", open.workflow, open.run, steps.join(", ")));
+        }
+        Failure::new(Exit::TimedOut, message)
+            .help(format!("this goes on with it: {}", resume_command(self.args, report.run)))
+    }
+}
+
+/// The object of `--json`.
+fn result(report: &RunReport, others: &[&RunReport]) -> Json {
+    let error = report.error.as_ref();
+    json!({
+        "version": VERSION,
+        "run_id": report.run.to_string(),
+        "workflow": report.workflow,
+        "status": report.status.as_str(),
+        "output": report.output,
+        "error": error.map(|error| json!({"code": error.code, "message": error.message, "step": error.step.as_deref()})),
+        "started_at": report.started_at.to_string(),
+        "ended_at": report.ended_at.map(|at| at.to_string()),
+        "steps": report.steps.iter().map(step).collect::<Vec<_>>(),
+        "events": report.events,
+        "runs": others.iter().map(|other| json!({
+            "run_id": other.run.to_string(), "workflow": other.workflow, "status": other.status.as_str(),
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn step(step: &StepReport) -> Json {
+    json!({
+        "id": step.id,
+        "iteration": step.iteration,
+        "status": step.status,
+        "attempts": step.attempts,
+        "started_at": step.started_at.to_string(),
+        "ended_at": step.ended_at.map(|at| at.to_string()),
+        "output": step.output,
+    })
+}

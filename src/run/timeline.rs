@@ -1,0 +1,235 @@
+//! The live timeline on stderr: one line for each thing that happens, under the date on which it happens.
+
+use std::collections::HashMap;
+
+use serde_json::Value as Json;
+use wf_dsl::{Body, Period, Project, Step, Time};
+use wf_engine::run::{Fact, Failure, Record, Status};
+use wf_engine::{EventId, FrameId, RunId};
+
+use super::sent::Message;
+use crate::terminal::{Look, harmless, talk, wrapped};
+
+/// The least columns of the place, so that lines stand below each other.
+const PLACE_COLUMNS: usize = 28;
+/// How an output begins.
+const OUTPUT: &str = "done: ";
+/// What is shown of an output in a narrow terminal.
+const OUTPUT_COLUMNS_MIN: usize = 20;
+
+/// Shows what happens.
+pub(super) struct Timeline<'a> {
+    project: &'a Project,
+    look: Look,
+    date: String,
+    /// What steps have sent, for the runs that it starts.
+    sent: HashMap<EventId, String>,
+    /// Iterations: which item of which loops, such as `[ada]`.
+    iterations: HashMap<(RunId, FrameId), String>,
+}
+
+/// A line's part after the time: where, and what.
+struct Line {
+    place: String,
+    text: String,
+}
+
+impl<'a> Timeline<'a> {
+    pub(super) fn new(project: &'a Project, look: Look) -> Self {
+        Timeline { project, look, date: String::new(), sent: HashMap::new(), iterations: HashMap::new() }
+    }
+
+    /// The name of an event that is sent from outside.
+    pub(super) fn is_sent(&mut self, event: EventId, name: &str) {
+        self.sent.insert(event, name.to_owned());
+    }
+
+    /// Shows a run's record, if it says something.
+    pub(super) fn show(&mut self, run: RunId, workflow: &str, record: &Record) {
+        if let Some(line) = self.line(run, workflow, record) {
+            self.print(record.at, &line);
+        }
+    }
+
+    /// Shows what a `log` step says.
+    pub(super) fn say(&mut self, at: Time, workflow: &str, step: &str, text: &str) {
+        self.print(at, &Line { place: format!("{workflow}.{step}"), text: format!("says: {text}") });
+    }
+
+    fn print(&mut self, at: Time, line: &Line) {
+        let (date, time) = date_and_time(at);
+        if self.date != date {
+            talk(&self.look.bold(&date));
+            self.date = date;
+        }
+        let place = format!("{:<PLACE_COLUMNS$}", harmless(&line.place));
+        let indent = 2 + time.len() + 2 + console::measure_text_width(&place) + 2;
+        let text = harmless(&line.text).replace(['\n', '\t'], " ");
+        let look = self.look;
+        // An output is a glimpse; everything else is said in full.
+        let text = if text.starts_with(OUTPUT) {
+            console::truncate_str(&text, look.width.saturating_sub(indent).max(OUTPUT_COLUMNS_MIN), "…").into_owned()
+        } else if look.is_terminal {
+            wrapped(&format!("{:indent$}{text}", ""), indent, look.width).trim().to_owned()
+        } else {
+            text
+        };
+        talk(&format!("  {}  {place}  {}", look.dim(&time), self.coloured(&text)));
+    }
+
+    /// Nothing depends on the colour: it repeats what the first word says.
+    fn coloured(&self, text: &str) -> String {
+        let first = text.split([' ', ':']).next().unwrap_or_default();
+        match first {
+            "failed" | "attempt" => self.look.red(text),
+            "sleeps" | "waits" => self.look.yellow(text),
+            "finished" | "sent" | "outbox" => self.look.green(text),
+            "done" | "skipped" => self.look.dim(text),
+            _ => text.to_owned(),
+        }
+    }
+
+    fn line(&mut self, run: RunId, workflow: &str, record: &Record) -> Option<Line> {
+        let at = record.at;
+        let (step, text) = match &record.fact {
+            Fact::Started { .. } => {
+                let by = self.sent.get(&run.event)?;
+                (None, format!("started by {by}"))
+            }
+            Fact::Skipped { step } => (Some(step), "skipped".to_owned()),
+            Fact::AttemptStarted { step, attempt, .. } if *attempt > 1 => {
+                (Some(step), format!("tries again ({attempt})"))
+            }
+            Fact::AttemptInterrupted { step, attempt } => {
+                (Some(step), format!("attempt {attempt} was cut off, and is made again"))
+            }
+            Fact::AttemptFailed { step, attempt, failure, retry_at, .. } => {
+                let next = format!("next at {}", due(at, *retry_at));
+                (Some(step), format!("attempt {attempt} failed, {next}: {}", reason(failure)))
+            }
+            Fact::Failed { step, failure } => (Some(step), format!("failed: {}", reason(failure))),
+            Fact::Finished { step, output } => {
+                let kind = self.step(workflow, step).map(|step| step.kind.value.clone()).unwrap_or_default();
+                (Some(step), finished(&kind, &output.value.to_json())?)
+            }
+            Fact::Slept { step, until } => (Some(step), format!("sleeps until {}", due(at, *until))),
+            Fact::Sent { step, id, name } => {
+                self.is_sent(*id, name);
+                (Some(step), format!("sends {name}"))
+            }
+            Fact::Invoked { step, detached, .. } => {
+                let how = if *detached { "starts" } else { "calls" };
+                let called = self.step(workflow, step).map(|step| match &step.body {
+                    Body::Invoke { workflow, .. } => workflow.value.clone(),
+                    _ => String::new(),
+                });
+                (Some(step), format!("{how} {}", called.unwrap_or_else(|| "a workflow".to_owned())))
+            }
+            Fact::Forked { step, base, total, items, keys, limit, .. } => {
+                if items.is_some() {
+                    self.name_iterations(run, record.frame, *base, *total, keys);
+                }
+                let how = if items.is_none() || limit.is_some() { "side by side" } else { "one after another" };
+                (Some(step), format!("{total} {how}"))
+            }
+            Fact::KeyTaken { step } => (Some(step), "waits for another step with its idempotency key".to_owned()),
+            Fact::CancelRequested { reason } => (None, format!("is being cancelled: {reason}")),
+            Fact::RunEnded { status: Status::Failed, failure, .. } => {
+                (None, format!("failed: {}", failure.as_ref().map(reason).unwrap_or_default()))
+            }
+            Fact::RunEnded { status, .. } if self.sent.contains_key(&run.event) || *status != Status::Finished => {
+                (None, status.as_str().to_owned())
+            }
+            _ => return None,
+        };
+        let iteration = self.iterations.get(&(run, record.frame)).map_or("", String::as_str);
+        let place = step.map_or_else(|| workflow.to_owned(), |step| format!("{workflow}.{step}{iteration}"));
+        Some(Line { place, text })
+    }
+
+    fn name_iterations(&mut self, run: RunId, parent: FrameId, base: u32, total: u32, keys: &[String]) {
+        let outer = self.iterations.get(&(run, parent)).cloned().unwrap_or_default();
+        for index in 0..total {
+            let key = keys.get(index as usize).cloned().unwrap_or_else(|| index.to_string());
+            self.iterations.insert((run, FrameId(base + index)), format!("{outer}[{key}]"));
+        }
+    }
+
+    /// The step as the project has it now, which may be newer than the run's plan.
+    fn step(&self, workflow: &str, step: &str) -> Option<&Step> {
+        let workflow = self.project.workflow(workflow)?;
+        workflow.find(step).map(|ix| workflow.step(ix))
+    }
+}
+
+/// What a finished step has to say; nothing if its own steps or the next ones say it.
+fn finished(kind: &str, output: &Json) -> Option<String> {
+    if let Some(message) = Message::of(kind, output) {
+        return Some(message.line());
+    }
+    match kind {
+        "set" | "switch" | "do" | "sleep" | "sleep_until" | "send_event" | "fail" | "finish" | "log" => None,
+        "parallel" | "for_each" => {
+            let number = |key: &str| output.get(key).and_then(Json::as_u64);
+            let failed = number("failed").filter(|failed| *failed > 0);
+            Some(failed.map_or("done".to_owned(), |failed| format!("done, {failed} failed")))
+        }
+        _ if output.is_null() => Some("done".to_owned()),
+        _ => Some(format!("{OUTPUT}{output}")),
+    }
+}
+
+fn reason(failure: &Failure) -> String {
+    if failure.message.is_empty() { failure.code.clone() } else { format!("{}: {}", failure.code, failure.message) }
+}
+
+/// An instant and how far it is; the date only if it is another one.
+fn due(now: Time, due: Time) -> String {
+    let ((today, _), (date, time)) = (date_and_time(now), date_and_time(due));
+    let left = span(due.since(now));
+    if today == date { format!("{time} (in {left})") } else { format!("{date} {time} (in {left})") }
+}
+
+/// A length in its two largest units, such as `3d4h`.
+pub(super) fn span(period: Period) -> String {
+    let units = [86_400_000, 3_600_000, 60_000, 1_000];
+    let millis = period.0.max(0);
+    let largest = units.iter().position(|unit| millis >= *unit);
+    let least = largest.map_or(1, |largest| units.get(largest + 1).copied().unwrap_or(1_000));
+    Period(millis - millis % least).compact()
+}
+
+/// Date and time of day in UTC, to the second.
+pub(super) fn date_and_time(at: Time) -> (String, String) {
+    let text = Time(at.0 - at.0.rem_euclid(1_000)).to_string();
+    let (date, time) = text.split_once('T').unwrap_or((&text, ""));
+    (date.to_owned(), time.trim_end_matches('Z').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_have_two_units() {
+        for (millis, text) in [
+            (-5, "0s"),
+            (0, "0s"),
+            (250, "250ms"),
+            (61_250, "1m1s"),
+            (3_600_000, "1h"),
+            (90_061_000, "1d1h"),
+            (259_199_999, "2d23h"),
+        ] {
+            assert_eq!(span(Period(millis)), text);
+        }
+    }
+
+    #[test]
+    fn a_due_time_names_its_date_if_that_is_another_one() {
+        let at = |text: &str| text.parse::<Time>().unwrap();
+        let now = at("2031-05-01T09:00:00.250Z");
+        assert_eq!(due(now, at("2031-05-01T09:30:00.250Z")), "09:30:00 (in 30m)");
+        assert_eq!(due(now, at("2031-05-02T10:00:00Z")), "2031-05-02 10:00:00 (in 1d59m59s)".replace("1d59m59s", "1d"));
+    }
+}
