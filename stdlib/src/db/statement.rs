@@ -32,12 +32,11 @@ impl Statement {
             return Err(invalid(format!("`params` has `{unused}`, which the SQL does not name")));
         }
         let words = first_words(&sql);
-        // The body of a trigger looks like statements of its own.
-        let several = words.len() > 1 && words[0] != "CREATE";
         match words.len() {
             0 => Err(invalid("the SQL holds no statement")),
-            _ if several => Err(invalid("the SQL holds several statements; `statements` takes a list")),
-            _ => Ok(Statement { sql, params }),
+            1 => Ok(Statement { sql, params }),
+            _ if is_trigger(&sql, &words) => Ok(Statement { sql, params }),
+            _ => Err(invalid("the SQL holds several statements; `statements` takes a list")),
         }
     }
 
@@ -79,6 +78,12 @@ pub(super) fn origin(cx: &StepContext) -> String {
     format!("{}/{}", cx.workflow, cx.step)
 }
 
+/// Whether what looks like several statements is the body of one trigger: it ends with the only END.
+fn is_trigger(sql: &str, words: &[String]) -> bool {
+    let ends_there = words.iter().position(|word| word == "END") == Some(words.len() - 1);
+    ends_there && words[0] == "CREATE" && sql.to_ascii_uppercase().contains("TRIGGER")
+}
+
 fn invalid(message: impl Into<String>) -> StepError {
     StepError::new(INVALID_INPUT, message)
 }
@@ -102,6 +107,11 @@ mod tests {
         assert!(statement("select 1", json!({"a": 1})).unwrap_err().contains("`a`"));
         assert!(statement("select 1; select 2", json!({})).unwrap_err().contains("several"));
         assert!(statement("create trigger t after insert on a begin select 1; end", json!({})).is_ok());
+        for several in
+            ["create table t (a); commit", "create trigger t after insert on a begin select 1; end; select 1; end"]
+        {
+            assert!(statement(several, json!({})).unwrap_err().contains("several"), "{several}");
+        }
         assert!(statement("-- nothing", json!({})).unwrap_err().contains("no statement"));
     }
 
