@@ -24,6 +24,8 @@ use crate::project_file;
 pub(super) const ATTACHMENT_BYTES_MAX: usize = 20 * 1024 * 1024;
 /// Recipients of one mail: `to`, `cc` and `bcc` together.
 pub(super) const RECIPIENTS_MAX: usize = 100;
+/// Entries of `headers`.
+pub(super) const HEADERS_MAX: usize = 100;
 /// Header fields that other fields of the step decide, or that say how the body is encoded.
 const RESERVED_HEADERS: [&str; 14] = [
     "bcc",
@@ -115,6 +117,9 @@ impl Mail {
         }
         if recipients > RECIPIENTS_MAX {
             return Err(rejected(format!("the mail has {recipients} recipients, {RECIPIENTS_MAX} are allowed")));
+        }
+        if self.headers.len() > HEADERS_MAX {
+            return Err(rejected(format!("the mail has {} headers, {HEADERS_MAX} are allowed", self.headers.len())));
         }
         no_breaks("subject", &self.subject)?;
         for (name, value) in &self.headers {

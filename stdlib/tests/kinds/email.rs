@@ -219,6 +219,9 @@ async fn a_header_cannot_be_added() {
     assert_eq!(peer.sessions(), 0);
     bench.run("email", with(mail(), "to", recipients(100))).await.unwrap();
     assert_eq!(peer.arrived()[0].to.len(), 100);
+    let headers = |count: usize| (0..count).map(|n| (format!("X-{n}"), json!("x"))).collect::<Json>();
+    assert_eq!(bench.fails("email", with(mail(), "headers", headers(101))).await, "email.rejected");
+    bench.run("email", with(mail(), "headers", headers(100))).await.unwrap();
 }
 
 #[tokio::test]
