@@ -120,7 +120,8 @@ impl StepKind for Http {
             if !expected.iter().any(|range| range.contains(&answer.status)) {
                 return Err(unexpected_status(cx, &answer, &format!("`{method}` to `{host}`")));
             }
-            let body = content(&answer)
+            let body = answer.body.as_deref().map_err(|failure| transport_error(failure, &host))?;
+            let body = content(&answer.headers, body)
                 .map_err(|why| StepError::new("http.body", format!("the answer of `{host}` is not JSON: {why}")))?;
             Ok(json!({"status": answer.status, "headers": header_map(&answer.headers), "body": body}).into())
         })
@@ -140,9 +141,10 @@ fn transport_error(failure: &Failure, host: &str) -> StepError {
 
 fn unexpected_status(cx: &StepContext, answer: &Answer, what: &str) -> StepError {
     let status = answer.status;
-    let shown = match content(answer) {
-        Ok(body) if answer.body.len() <= SHOWN_BYTES_MAX => body,
-        _ => String::from_utf8_lossy(&answer.body[..answer.body.len().min(SHOWN_BYTES_MAX)]).into_owned().into(),
+    let body = answer.body.as_deref().unwrap_or_default();
+    let shown = match content(&answer.headers, body) {
+        Ok(content) if body.len() <= SHOWN_BYTES_MAX => content,
+        _ => String::from_utf8_lossy(&body[..body.len().min(SHOWN_BYTES_MAX)]).into_owned().into(),
     };
     StepError {
         retry_after: answer.retry_after(cx.clock.now()),
@@ -152,17 +154,17 @@ fn unexpected_status(cx: &StepContext, answer: &Answer, what: &str) -> StepError
 }
 
 /// The body as a value: null if empty, JSON if the answer says so, text if it is UTF-8, otherwise base64.
-fn content(answer: &Answer) -> Result<Json, serde_json::Error> {
-    let media_type = answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+fn content(headers: &HeaderMap, body: &[u8]) -> Result<Json, serde_json::Error> {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if answer.body.is_empty() {
+    if body.is_empty() {
         Ok(Json::Null)
     } else if media_type == "application/json" || media_type.ends_with("+json") {
-        serde_json::from_slice(&answer.body)
+        serde_json::from_slice(body)
     } else {
-        Ok(match std::str::from_utf8(&answer.body) {
+        Ok(match std::str::from_utf8(body) {
             Ok(text) => text.into(),
-            Err(_) => BASE64_STANDARD.encode(&answer.body).into(),
+            Err(_) => BASE64_STANDARD.encode(body).into(),
         })
     }
 }

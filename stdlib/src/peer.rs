@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{ClientBuilder, RequestBuilder};
+use reqwest::{ClientBuilder, RequestBuilder, Response};
 use sha2::{Digest, Sha256};
 use wf_engine::{StepContext, Time};
 
@@ -26,11 +26,11 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     /// The header fields.
     pub(crate) headers: HeaderMap,
-    /// The body, at most [`ANSWER_BYTES_MAX`].
-    pub(crate) body: Vec<u8>,
+    /// The body, at most [`ANSWER_BYTES_MAX`], or why it could not be read. The peer has decided by then.
+    pub(crate) body: Result<Vec<u8>, Failure>,
 }
 
-/// Why there is no answer. The texts hold no part of the request but its host.
+/// Why there is no answer, or none of its body. The texts hold no part of the request but its host.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Failure {
     /// The host may not be connected to.
@@ -59,8 +59,12 @@ pub(crate) fn client() -> ClientBuilder {
 /// Without a limit from the step, the exchange as a whole has one of its own.
 pub(crate) async fn exchange(cx: &StepContext, request: RequestBuilder) -> Result<Answer, Failure> {
     let request = if cx.remaining.is_none() { request.timeout(EXCHANGE_LIMIT) } else { request };
-    let mut response = request.send().await.map_err(failure)?;
+    let response = request.send().await.map_err(failure)?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    Ok(Answer { status, headers, body: read(response).await })
+}
+
+async fn read(mut response: Response) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(failure)? {
         if body.len() + chunk.len() > ANSWER_BYTES_MAX {
@@ -68,7 +72,7 @@ pub(crate) async fn exchange(cx: &StepContext, request: RequestBuilder) -> Resul
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer { status, headers, body })
+    Ok(body)
 }
 
 /// An idempotency key as a header: itself, or its hash where a header cannot hold it.
@@ -102,7 +106,8 @@ impl Answer {
 
     /// The body as JSON; null if it is none.
     pub(crate) fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.body).unwrap_or_default()
+        let body = self.body.as_deref().unwrap_or_default();
+        serde_json::from_slice(body).unwrap_or_default()
     }
 }
 
@@ -149,7 +154,7 @@ mod tests {
 
     fn answer(retry_after: &str) -> Answer {
         let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_str(retry_after).unwrap())]);
-        Answer { status: 503, headers, body: Vec::new() }
+        Answer { status: 503, headers, body: Ok(Vec::new()) }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use wf_engine::{Connection, StepContext, StepError};
 
 use crate::connection::Family;
-use crate::peer::{self, Answer, Failure};
+use crate::peer::{self, Answer};
 
 /// How much of a peer's own words an error repeats.
 const REPLY_CHARS_MAX: usize = 300;
@@ -38,7 +38,8 @@ impl Provider {
         }
     }
 
-    /// The answer, if it is a success.
+    /// The answer, if it is a success: one whose body cannot be read is, since a second attempt would send a second
+    /// message.
     ///
     /// # Errors
     /// `.unavailable` if a later attempt may succeed, otherwise `.auth` or `.rejected`.
@@ -53,8 +54,6 @@ impl Provider {
         match peer::exchange(cx, request).await {
             Ok(answer) if (200..300).contains(&answer.status) => Ok(answer),
             Ok(answer) => Err(self.refusal(cx, name, &answer, secrets)),
-            // A success that is too long to read is still a success; a second attempt would send a second message.
-            Err(Failure::TooLarge) => Ok(Answer { status: 200, headers: Default::default(), body: Vec::new() }),
             Err(failure) => Err(self.family.error("unavailable", failure.describe(name))),
         }
     }

@@ -13,6 +13,10 @@ use wf_engine::StepError;
 use crate::peer::key_header;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// The methods: those that send a request to a resource and nothing else.
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+/// Header fields of one request.
+const HEADERS_MAX: usize = 100;
 /// Fields that the connection itself needs.
 const RESERVED_HEADERS: [&str; 6] = ["connection", "content-length", "host", "te", "transfer-encoding", "upgrade"];
 
@@ -116,7 +120,8 @@ impl Body {
             headers.entry(CONTENT_TYPE).or_insert_with(|| HeaderValue::from_static(media_type));
         }
         let method = self.method.as_deref().unwrap_or("get").to_ascii_uppercase();
-        let method = method.parse().map_err(|_| wrong("`method` is not an HTTP method"))?;
+        let method = METHODS.contains(&method.as_str()).then(|| method.parse().ok()).flatten();
+        let method = method.ok_or_else(|| wrong(format!("`method` is one of {}", METHODS.join(", "))))?;
         Ok(Prepared { method, url, headers, payload, expected: expected(self.expect_status)? })
     }
 }
@@ -138,6 +143,9 @@ fn headers(fields: Option<IndexMap<String, Texts>>) -> Result<HeaderMap, StepErr
         let header = HeaderName::try_from(&name).map_err(|_| wrong(format!("`{name}` is not the name of a header")))?;
         if RESERVED_HEADERS.contains(&header.as_str()) {
             return Err(wrong(format!("header `{header}` cannot be set")));
+        }
+        if headers.len() == HEADERS_MAX {
+            return Err(wrong(format!("there are more than {HEADERS_MAX} headers")));
         }
         let value = HeaderValue::from_bytes(value.as_bytes());
         headers.append(header, value.map_err(|_| wrong(format!("header `{name}` holds a control character")))?);

@@ -157,6 +157,10 @@ async fn hostile_peers_are_errors() {
         assert_eq!(error.code, code, "{error}");
         assert!(!error.message.contains("/x"), "{error}");
     }
+    // The status is known before the body.
+    let busy = HttpPeer::that(Does::answers(503, "retry-after: 7\r\n", vec![b'x'; 1024 * 1024 + 1])).await;
+    let error = bench.run("http", get(&busy)).await.unwrap_err();
+    assert_eq!((error.code.as_str(), error.retry_after), ("http.status.503", Some(Duration::from_secs(7))));
     let most = HttpPeer::that(Does::answers(200, "", vec![b'x'; 1024 * 1024])).await;
     assert_eq!(bench.run("http", get(&most)).await.unwrap()["body"].as_str().unwrap().len(), 1024 * 1024);
     assert_eq!(bench.fails("http", json!({"url": format!("http://{}/", nobody().await)})).await, "http.connect");
@@ -174,6 +178,24 @@ async fn redirects_are_not_followed() {
     let output = bench.run("http", with(get(&peer), "expect_status", json!(302))).await.unwrap();
     assert_eq!(output["headers"]["location"], "/elsewhere");
     assert_eq!(peer.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_request_has_a_plain_method_and_a_hundred_headers() {
+    let bench = Bench::new();
+    let peer = HttpPeer::that(Does::answers(200, "", "")).await;
+    for method in ["get", "HEAD", "post", "Put", "patch", "delete", "options"] {
+        bench.run("http", with(get(&peer), "method", json!(method))).await.unwrap();
+    }
+    for method in ["connect", "TRACE", "", "get post", "x"] {
+        assert_eq!(bench.fails("http", with(get(&peer), "method", json!(method))).await, "http.request", "{method}");
+    }
+    assert_eq!(peer.requests().len(), 7);
+    let headers = |count: usize| json!({"x": vec!["v"; count]});
+    bench.run("http", with(get(&peer), "headers", headers(100))).await.unwrap();
+    for too_many in [101, 100_000] {
+        assert_eq!(bench.fails("http", with(get(&peer), "headers", headers(too_many))).await, "http.request");
+    }
 }
 
 #[tokio::test]

@@ -95,9 +95,16 @@ async fn a_busy_provider_says_when_to_come_back() {
 
 #[tokio::test]
 async fn an_acceptance_without_id_is_an_acceptance() {
-    for accepted in [Does::answers(201, "", "thanks"), Does::answers(200, "", vec![b'x'; 1024 * 1024 + 1])] {
+    let large = vec![b'x'; 1024 * 1024 + 1];
+    let half = b"HTTP/1.1 201 Created\r\ncontent-length: 10\r\n\r\nhalf".to_vec();
+    for accepted in [Does::answers(201, "", "thanks"), Does::answers(200, "", &large), Does::Writes(half)] {
         let peer = HttpPeer::that(accepted).await;
         let output = bench(&peer.url("")).run("sms", json!({"to": "+12025550101", "text": "t"})).await.unwrap();
         assert_eq!(output["message_id"], "wf_0123456789abcdefghijklmnop");
+    }
+    for (status, code) in [(400, "sms.rejected"), (503, "sms.unavailable")] {
+        let peer = HttpPeer::that(Does::answers(status, "", &large)).await;
+        let body = json!({"to": "+12025550101", "text": "t"});
+        assert_eq!(bench(&peer.url("")).fails("sms", body).await, code, "a refusal without words is a refusal");
     }
 }
