@@ -10,8 +10,10 @@ use tokio::sync::oneshot;
 use super::changes::Changes;
 use super::group::{Base, Changed, Group};
 use super::queue::Queue;
-use super::tree::{Tree, disk_error};
+use super::stored::Stored;
+use super::tree::disk_error;
 use super::versions::Versions;
+use super::wal::{Values, Wal};
 use super::{Answer, Commit, CommitError, Decide, Health, Key, Receipt, Row, StoreError, Table};
 use crate::ids::{Position, RunId};
 
@@ -23,7 +25,7 @@ const GROUP_BYTES: usize = 1 << 20;
 /// What is shared between the committer's thread and the callers.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) tree: Tree,
+    pub(super) stored: Stored,
     pub(super) queue: Mutex<Queue>,
     pub(super) changes: Changes,
     /// Why the store takes no more commits.
@@ -58,9 +60,9 @@ impl std::fmt::Debug for Job {
 }
 
 impl Shared {
-    pub(super) fn new(tree: Tree, queue: Queue) -> Self {
+    pub(super) fn new(stored: Stored, queue: Queue) -> Self {
         Shared {
-            tree,
+            stored,
             queue: Mutex::new(queue),
             changes: Changes::default(),
             failed: RwLock::default(),
@@ -95,15 +97,20 @@ impl Shared {
     }
 
     pub(super) fn health(&self) -> Health {
-        match &*self.failed.read().unwrap_or_else(PoisonError::into_inner) {
+        match self.failure() {
             None => Health::Ready,
-            Some(error) => Health::ReadOnly { why: describe(error) },
+            Some(error) => Health::ReadOnly { why: describe(&error) },
         }
     }
 
-    fn fail(&self, error: &StoreError) {
+    /// From now on the store takes no more commits.
+    pub(super) fn fail(&self, error: &StoreError) {
         tracing::error!(error = describe(error), "the store takes no more commits until it is reopened");
         *self.failed.write().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+    }
+
+    fn failure(&self) -> Option<StoreError> {
+        self.failed.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -123,36 +130,37 @@ fn describe(error: &StoreError) -> String {
 /// The thread that writes. It ends when it was told to, after the last commit in line.
 pub(super) struct Committer {
     shared: Arc<Shared>,
+    wal: Wal,
     end: Position,
     versions: Versions,
 }
 
-/// The rows below a group: the tree, and the versions that need no look at it.
+/// The rows below a group, and the versions that need no look at them.
 struct Below<'a> {
-    tree: &'a Tree,
+    stored: &'a Stored,
     versions: &'a Versions,
 }
 
 impl Base for Below<'_> {
     fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
-        self.tree.get(key)
+        self.stored.get(key)
     }
 
     fn last(&self, range: std::ops::Range<Key>) -> Result<Option<Row>, StoreError> {
-        self.tree.last(range)
+        self.stored.last(range)
     }
 
     fn version(&self, run: RunId) -> Result<Option<u64>, StoreError> {
         match self.versions.get(run) {
             Some(version) => Ok(Some(version)),
-            None => self.tree.version(run),
+            None => self.stored.version(run),
         }
     }
 }
 
 impl Committer {
-    pub(super) fn new(shared: Arc<Shared>, end: Position) -> Self {
-        Committer { shared, end, versions: Versions::default() }
+    pub(super) fn new(shared: Arc<Shared>, wal: Wal, end: Position) -> Self {
+        Committer { shared, wal, end, versions: Versions::default() }
     }
 
     pub(super) fn run(mut self) {
@@ -161,7 +169,7 @@ impl Committer {
             let mut answers = Vec::new();
             let group = catch_unwind(AssertUnwindSafe(|| self.group(&mut waiting, &mut answers)));
             let done = group.unwrap_or_else(|_| Err(StoreError::new("the committer panicked")));
-            if let Err(error) = &done {
+            if let (Err(error), None) = (&done, self.shared.failure()) {
                 self.shared.fail(error);
             }
             for (answer, outcome) in answers {
@@ -169,8 +177,21 @@ impl Committer {
                 answer.send(in_light_of(&done, outcome)).ok();
             }
             if let Err(error) = done {
+                self.shared.stored.pending.close();
                 return self.refuse(waiting, &error);
             }
+        }
+        self.close();
+    }
+
+    /// Puts everything into the tree, and says so in the log, so that the next opening finds nothing to do.
+    fn close(mut self) {
+        let pending = &self.shared.stored.pending;
+        pending.close();
+        let nothing = Values::new();
+        if pending.wait_for(self.wal.last()) && self.wal.fits(&nothing) {
+            // If it fails, the log's records are put into the tree once more.
+            self.wal.append(&nothing).ok();
         }
     }
 
@@ -188,8 +209,11 @@ impl Committer {
         waiting: &mut VecDeque<Job>,
         answers: &mut Vec<(oneshot::Sender<Outcome>, Outcome)>,
     ) -> Result<(), StoreError> {
-        let Shared { tree, queue, changes, .. } = &*self.shared;
-        let below = Below { tree, versions: &self.versions };
+        if let Some(error) = self.shared.failure() {
+            return Err(error);
+        }
+        let Shared { stored, queue, changes, .. } = &*self.shared;
+        let below = Below { stored, versions: &self.versions };
         let mut group = Group::new(&below, self.end);
         while answers.len() < GROUP_COMMITS_MAX && group.bytes() < GROUP_BYTES {
             let Some(Job { work, answer }) = waiting.pop_front() else { break };
@@ -207,7 +231,14 @@ impl Committer {
         let queued: Vec<(Key, bool)> = queued.map(|(key, value)| (key.clone(), value.is_some())).collect();
         let mut tables: Vec<Table> = rows.keys().filter_map(Key::table).collect();
         tables.dedup(); // keys are in order, so that each table is there once
-        tree.apply(rows).and_then(|()| tree.sync()).map_err(disk_error)?;
+        if !self.wal.fits(&rows) {
+            if !stored.pending.wait_for(self.wal.last_of_other()) {
+                return Err(self.shared.failure().unwrap_or_else(|| StoreError::new("the tree takes no more rows")));
+            }
+            self.wal.turn();
+        }
+        let number = self.wal.append(&rows).map_err(|error| disk_error(error.into()))?;
+        stored.pending.add(number, rows);
         self.end = end;
         self.versions.note(versions);
         let mut queue = locked(queue);

@@ -11,10 +11,14 @@ mod group;
 pub mod key;
 mod layout;
 mod memory;
+mod mover;
+mod pending;
 mod queue;
 mod sled;
+mod stored;
 mod tree;
 mod versions;
+mod wal;
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -12,9 +12,12 @@ use tokio::sync::oneshot;
 use super::committer::{Committer, Shared, locked};
 use super::folder::{Folder, OpenError};
 use super::group::{Base, log_end};
+use super::pending::Pending;
 use super::queue::Queue;
-use super::tree::Tree;
-use super::{Answer, Commit, CommitError, Decide, Fence, Health, Key, Receipt, Row, Store, StoreError, Table};
+use super::stored::Stored;
+use super::tree::{Tree, sled_error};
+use super::wal::{Values, Wal};
+use super::{Answer, Commit, CommitError, Decide, Fence, Health, Key, Receipt, Row, Store, StoreError, Table, mover};
 use crate::ids::RunId;
 use crate::kind::BoxFuture;
 
@@ -26,8 +29,6 @@ pub enum Durability {
     Power,
     /// A killed process, not a power cut: the system writes it out in its own time.
     Process,
-    /// Nothing: the last half second may be lost with the process. What is there is whole.
-    None,
 }
 
 /// How a [`SledStore`] is opened.
@@ -60,7 +61,7 @@ impl Default for SledOptions {
 #[derive(Debug)]
 pub struct SledStore {
     shared: Arc<Shared>,
-    committer: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
     /// Given back last, when sled has closed its files.
     _folder: Folder,
 }
@@ -73,18 +74,23 @@ impl SledStore {
     pub fn open(dir: impl AsRef<Path>, options: SledOptions) -> Result<Self, OpenError> {
         let dir = dir.as_ref();
         let folder = Folder::take(dir)?;
-        let current = folder.current(|fresh| Tree::make(fresh, &options))?;
+        let current = folder.current(|fresh| {
+            Wal::make(fresh).map_err(OpenError::io(fresh))?;
+            Tree::make(fresh, &options)
+        })?;
         let tree = Tree::open(&current, &options)?;
+        let (mut wal, missing) = Wal::open(&current, options.durability)?;
+        catch_up(&tree, &mut wal, &missing).map_err(|error| sled_error(dir, error))?;
+        let stored = Stored { tree, pending: Pending::after(wal.last()) };
         let unreadable = |error: StoreError| OpenError::damaged(dir, error.to_string());
-        let end = log_end(&tree).map_err(unreadable)?;
-        let queue = Queue::open(&|range, most| tree.keys(range, most)).map_err(unreadable)?;
-        let shared = Arc::new(Shared::new(tree, queue));
-        let committer = Committer::new(shared.clone(), end);
-        let committer = std::thread::Builder::new()
-            .name("wf-committer".into())
-            .spawn(|| committer.run())
-            .map_err(OpenError::io(dir))?;
-        Ok(SledStore { shared, committer: Some(committer), _folder: folder })
+        let end = log_end(&stored).map_err(unreadable)?;
+        let queue = Queue::open(&|range, most| stored.keys(range, most)).map_err(unreadable)?;
+        let shared = Arc::new(Shared::new(stored, queue));
+        let committer = Committer::new(shared.clone(), wal, end);
+        let mover = shared.clone();
+        let mover = spawn("wf-mover", move || mover::run(&mover)).map_err(OpenError::io(dir))?;
+        let committer = spawn("wf-committer", || committer.run()).map_err(OpenError::io(dir))?;
+        Ok(SledStore { shared, threads: vec![committer, mover], _folder: folder })
     }
 }
 
@@ -92,12 +98,30 @@ impl Drop for SledStore {
     fn drop(&mut self) {
         self.shared.close();
         // The last owner may be a waiter that the committer itself wakes; it cannot wait for its own end.
-        let committer =
-            self.committer.take().filter(|committer| committer.thread().id() != std::thread::current().id());
-        if let Some(committer) = committer {
-            committer.join().ok();
+        let mine = std::thread::current().id();
+        for thread in self.threads.drain(..).filter(|thread| thread.thread().id() != mine) {
+            thread.join().ok();
         }
     }
+}
+
+/// Puts into the tree what a process that was killed has left in the log, and says so there.
+fn catch_up(tree: &Tree, wal: &mut Wal, missing: &Values) -> sled::Result<()> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    tree.apply(missing)?;
+    tree.sync()?;
+    let nothing = Values::new();
+    if !wal.fits(&nothing) {
+        wal.turn();
+    }
+    wal.append(&nothing)?;
+    Ok(())
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.into()).spawn(run)
 }
 
 /// What the caller is told if the committer is gone, which it never is before the store.
@@ -122,9 +146,9 @@ impl Store for SledStore {
         most: usize,
         _lease: Duration,
     ) -> BoxFuture<'static, Result<Vec<(RunId, Fence)>, StoreError>> {
-        let tree = &self.shared.tree;
-        let runs = locked(&self.shared.queue).claim(most, &|range, most| tree.keys(range, most));
-        let fence = |run| Ok((run, Fence { version: tree.version(run)?.unwrap_or(0), epoch: 0 }));
+        let stored = &self.shared.stored;
+        let runs = locked(&self.shared.queue).claim(most, &|range, most| stored.keys(range, most));
+        let fence = |run| Ok((run, Fence { version: stored.version(run)?.unwrap_or(0), epoch: 0 }));
         Box::pin(ready(runs.and_then(|runs| runs.into_iter().map(fence).collect())))
     }
 
@@ -144,7 +168,7 @@ impl Store for SledStore {
     }
 
     fn get(&self, keys: &[Key]) -> BoxFuture<'static, Result<Vec<Option<Row>>, StoreError>> {
-        let row = |key: &Key| Ok(self.shared.tree.get(key)?.map(|value| Row { key: key.clone(), value }));
+        let row = |key: &Key| Ok(self.shared.stored.get(key)?.map(|value| Row { key: key.clone(), value }));
         Box::pin(ready(keys.iter().map(row).collect()))
     }
 
@@ -154,7 +178,7 @@ impl Store for SledStore {
         newest_first: bool,
         most: usize,
     ) -> BoxFuture<'static, Result<Vec<Row>, StoreError>> {
-        Box::pin(ready(self.shared.tree.scan(range, newest_first, most)))
+        Box::pin(ready(self.shared.stored.scan(range, newest_first, most)))
     }
 
     fn changed(&self, tables: &[Table]) -> BoxFuture<'static, ()> {

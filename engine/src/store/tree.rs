@@ -1,6 +1,5 @@
 //! sled: one tree, opened with care, read in order, written in batches.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -12,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::folder::{OpenError, sync_folder};
-use super::group::Base;
 use super::layout::{number, read_number};
+use super::wal::Values;
 use super::{Durability, Key, Row, SledOptions, StoreError};
 
 /// The format of the rows. A store with a newer one is refused.
@@ -57,9 +56,9 @@ impl Tree {
     /// Fills a folder with a database that has no rows but its format.
     pub(super) fn make(dir: &Path, options: &SledOptions) -> Result<(), OpenError> {
         let mut tree = Tree::start(dir, options)?;
-        let format = BTreeMap::from([(Key::meta(FORMAT_NAME), Some(number(FORMAT)))]);
+        let format = Values::from([(Key::meta(FORMAT_NAME), Some(number(FORMAT)))]);
         let failed = |error: sled::Error| sled_error(dir, error);
-        tree.apply(format).and_then(|()| tree.db().flush()).map_err(failed)?;
+        tree.apply(&format).and_then(|()| tree.db().flush()).map_err(failed)?;
         tree.close().map_err(OpenError::io(dir))
     }
 
@@ -88,26 +87,22 @@ impl Tree {
         self.db.as_ref().expect("it is there until the tree is dropped")
     }
 
-    /// Writes new values by key, none to delete: all of them or, after a crash, none.
-    pub(super) fn apply(&self, rows: BTreeMap<Key, Option<Vec<u8>>>) -> sled::Result<()> {
-        let mut batch = sled::Batch::default();
-        for (key, value) in rows {
+    /// Puts new values in. After a crash, any of them may be missing that no [sync](Tree::sync) followed.
+    pub(super) fn apply(&self, values: &Values) -> sled::Result<()> {
+        for (key, value) in values {
             match value {
-                Some(value) => batch.insert(key.as_bytes(), value),
-                None => batch.remove(key.as_bytes()),
-            }
+                Some(value) => self.db().insert(key.as_bytes(), value.as_slice())?,
+                None => self.db().remove(key.as_bytes())?,
+            };
         }
-        self.db().apply_batch(batch)
+        Ok(())
     }
 
     /// Makes everything that was applied as durable as the options ask.
     ///
-    /// sled acknowledges a batch up to half a second before it writes it out, so that a `kill -9` could take it back;
-    /// flushing covers a killed process, and the sync a power cut.
+    /// sled writes out in its own time; flushing covers a killed process, and the sync a power cut.
     pub(super) fn sync(&self) -> sled::Result<()> {
-        if self.durability != Durability::None {
-            self.db().flush()?;
-        }
+        self.db().flush()?;
         if self.durability == Durability::Power {
             self.sync_with(File::sync_data)?;
         }
@@ -134,22 +129,17 @@ impl Tree {
         catch_unwind(AssertUnwindSafe(|| drop(db))).map_err(|_| io::Error::other("sled could not sync its file"))
     }
 
-    /// At most `most` rows of a range.
-    pub(super) fn scan(&self, range: Range<Key>, newest_first: bool, most: usize) -> Result<Vec<Row>, StoreError> {
-        let rows = self.range(range).map(|row| row.map(to_row).map_err(unreadable));
-        if newest_first { rows.rev().take(most).collect() } else { rows.take(most).collect() }
+    /// The value at a key.
+    pub(super) fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.db().get(key.as_bytes()).map_err(unreadable)?.map(|value| value.to_vec()))
     }
 
-    /// At most the first `most` keys of a range.
-    pub(super) fn keys(&self, range: Range<Key>, most: usize) -> Result<Vec<Key>, StoreError> {
-        let keys = self.range(range).keys().map(|key| key.map(|key| Key::from_bytes(key.to_vec())).map_err(unreadable));
-        keys.take(most).collect()
-    }
-
-    fn range(&self, range: Range<Key>) -> sled::Iter {
+    /// The rows of a range, in either direction.
+    pub(super) fn range(&self, range: Range<Key>) -> impl DoubleEndedIterator<Item = Result<Row, StoreError>> {
         // sled takes a range that ends before it starts for an error of the program.
         let end = range.end.max(range.start.clone());
-        self.db().range(range.start.as_bytes()..end.as_bytes())
+        let rows = self.db().range(range.start.as_bytes()..end.as_bytes());
+        rows.map(|row| row.map(to_row).map_err(unreadable))
     }
 }
 
@@ -158,16 +148,6 @@ impl Drop for Tree {
         if let Err(error) = self.close() {
             tracing::warn!(%error, "the disk failed when the store was closed");
         }
-    }
-}
-
-impl Base for Tree {
-    fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.db().get(key.as_bytes()).map_err(unreadable)?.map(|value| value.to_vec()))
-    }
-
-    fn last(&self, range: Range<Key>) -> Result<Option<Row>, StoreError> {
-        self.range(range).next_back().map(|row| row.map(to_row).map_err(unreadable)).transpose()
     }
 }
 
@@ -183,7 +163,7 @@ fn shared(error: impl Error + Send + Sync + 'static) -> Arc<dyn Error + Send + S
     Arc::new(error)
 }
 
-fn sled_error(dir: &Path, error: sled::Error) -> OpenError {
+pub(super) fn sled_error(dir: &Path, error: sled::Error) -> OpenError {
     match error {
         sled::Error::Io(error) => OpenError::io(dir)(error),
         error => OpenError::damaged(dir, error.to_string()),

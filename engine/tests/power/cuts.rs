@@ -101,7 +101,7 @@ fn try_all(calls: &[Call], plan: &Plan, cuts: &[usize]) -> Tried {
 pub(crate) fn check(dir: &Path, told: &[Acknowledged], plan: &Plan) -> Result<(), String> {
     // Opening repairs, so that it must be possible twice.
     for _ in 0..2 {
-        let options = SledOptions { durability: Durability::None, ..SledOptions::default() };
+        let options = SledOptions { durability: Durability::Process, ..SledOptions::default() };
         let store = SledStore::open(dir, options).map_err(|error| format!("{error}: {error:?}"))?;
         writer::check(&store, told, plan)?;
     }

@@ -1,0 +1,216 @@
+//! The write-ahead log: a group of commits is durable when it is here, after one write and one sync.
+//!
+//! Two files take turns. Each has its full length from the start, since a sync is a quarter cheaper if it need not make a
+//! new length durable. A file is written anew when all that it holds is in the tree, and durable there.
+//!
+//! ```text
+//! file    [magic: 8][salt: 8][record]...
+//! record  [length of the rows: 4][crc32 of salt, number and rows: 4][number: 8][rows]
+//! row     [length of the key: 2][length of the value + 1, or 0 for a row that is deleted: 4][key][value]
+//! ```
+//!
+//! All numbers are little-endian. Records have numbers without gaps, in the order of the files' turns. What follows a
+//! file's last record is left over from earlier turns, with lower numbers, or was torn by a crash before it was
+//! acknowledged. The salt keeps what senders put into events from passing for a record. A record without rows says that
+//! everything before it is in the tree, and durable there.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::hash::{BuildHasher as _, RandomState};
+use std::io::{self, Read as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use super::folder::{OpenError, sync_folder};
+use super::{Durability, Key};
+
+/// New values by key; none deletes.
+pub(super) type Values = BTreeMap<Key, Option<Vec<u8>>>;
+
+/// How long a file is. A record that does not fit into one makes it longer.
+const FILE_BYTES: usize = 4 << 20;
+
+const NAMES: [&str; 2] = ["log-0", "log-1"];
+const MAGIC: [u8; 8] = *b"wf-log-1";
+const FILE_PREFIX: usize = MAGIC.len() + 8;
+const RECORD_PREFIX: usize = 4 + 4 + 8;
+const ROW_PREFIX: usize = 2 + 4;
+
+/// The log, open for writing.
+#[derive(Debug)]
+pub(super) struct Wal {
+    files: [LogFile; 2],
+    /// Which file has its turn.
+    current: usize,
+    /// The number of the last record.
+    last: u64,
+    /// The bytes of a record.
+    record: Vec<u8>,
+    durability: Durability,
+}
+
+#[derive(Debug)]
+struct LogFile {
+    file: File,
+    salt: [u8; 8],
+    /// Where the next record goes.
+    at: usize,
+    /// The number of its last record; 0 if it has none.
+    last: u64,
+}
+
+impl Wal {
+    /// Makes the files in a folder that has none, durably.
+    pub(super) fn make(dir: &Path) -> io::Result<()> {
+        for name in NAMES {
+            let mut bytes = vec![0; FILE_BYTES];
+            bytes[..MAGIC.len()].copy_from_slice(&MAGIC);
+            bytes[MAGIC.len()..FILE_PREFIX].copy_from_slice(&RandomState::new().hash_one(name).to_le_bytes());
+            let file = File::create(dir.join(name))?;
+            file.write_all_at(&bytes, 0)?;
+            file.sync_all()?;
+        }
+        sync_folder(dir)
+    }
+
+    /// Opens the log in a folder, and gives what may not be in the tree.
+    pub(super) fn open(dir: &Path, durability: Durability) -> Result<(Self, Values), OpenError> {
+        let (first, second) = (LogFile::open(dir, NAMES[0])?, LogFile::open(dir, NAMES[1])?);
+        let current = usize::from(second.0.last > first.0.last);
+        let (mut older, newer) = if current == 0 { (second.1, first.1) } else { (first.1, second.1) };
+        if let (Some((before, _)), Some((after, _))) = (older.last(), newer.first())
+            && before + 1 != *after
+        {
+            return Err(OpenError::damaged(dir, format!("its log goes from record {before} to record {after}")));
+        }
+        older.extend(newer);
+        let mut missing = Values::new();
+        for (_, values) in older {
+            if values.is_empty() {
+                missing.clear();
+            }
+            missing.extend(values);
+        }
+        let files = [first.0, second.0];
+        let last = files[current].last;
+        Ok((Wal { files, current, last, record: Vec::new(), durability }, missing))
+    }
+
+    /// The number of the last record.
+    pub(super) fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// Whether these values fit where the log stands; otherwise it is the [other file's turn](Wal::turn).
+    pub(super) fn fits(&self, values: &Values) -> bool {
+        let at = self.files[self.current].at;
+        at == FILE_PREFIX || at + record_bytes(values) <= FILE_BYTES
+    }
+
+    /// What must be in the tree, and durable there, before the other file can take its turn: records up to this number.
+    pub(super) fn last_of_other(&self) -> u64 {
+        self.files[1 - self.current].last
+    }
+
+    /// The other file takes its turn.
+    pub(super) fn turn(&mut self) {
+        self.current = 1 - self.current;
+        self.files[self.current].at = FILE_PREFIX;
+    }
+
+    /// Writes a record, makes it as durable as the options ask, and gives its number.
+    ///
+    /// # Errors
+    /// Nothing is to be written any more then: the record may be there or not.
+    pub(super) fn append(&mut self, values: &Values) -> io::Result<u64> {
+        let log = &mut self.files[self.current];
+        self.last += 1;
+        write_record(&mut self.record, log.salt, self.last, values)?;
+        log.file.write_all_at(&self.record, log.at as u64)?;
+        if self.durability == Durability::Power {
+            log.file.sync_data()?;
+        }
+        log.at += self.record.len();
+        log.last = self.last;
+        Ok(self.last)
+    }
+}
+
+impl LogFile {
+    /// Opens a file, and reads its records with their numbers.
+    fn open(dir: &Path, name: &str) -> Result<(Self, Vec<(u64, Values)>), OpenError> {
+        let mut file = OpenOptions::new().read(true).write(true).open(dir.join(name)).map_err(OpenError::io(dir))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(OpenError::io(dir))?;
+        let salt = bytes.strip_prefix(&MAGIC).and_then(|rest| rest.first_chunk().copied());
+        let salt = salt.ok_or_else(|| OpenError::damaged(dir, format!("`{name}` does not begin as a log does")))?;
+        let mut log = LogFile { file, salt, at: FILE_PREFIX, last: 0 };
+        let mut records = Vec::new();
+        while let Some((number, rows)) = read_record(&bytes[log.at..], salt)
+            && (records.is_empty() || number == log.last + 1)
+        {
+            let why = || OpenError::damaged(dir, format!("record {number} of `{name}` is no list of rows"));
+            records.push((number, read_rows(rows).ok_or_else(why)?));
+            log.at += RECORD_PREFIX + rows.len();
+            log.last = number;
+        }
+        Ok((log, records))
+    }
+}
+
+fn record_bytes(values: &Values) -> usize {
+    let rows = values.iter().map(|(key, value)| ROW_PREFIX + key.as_bytes().len() + value.as_ref().map_or(0, Vec::len));
+    RECORD_PREFIX + rows.sum::<usize>()
+}
+
+fn write_record(record: &mut Vec<u8>, salt: [u8; 8], number: u64, values: &Values) -> io::Result<()> {
+    let too_long = |_| io::Error::new(io::ErrorKind::InvalidInput, "a record of the log is too long");
+    record.clear();
+    record.resize(RECORD_PREFIX, 0);
+    for (key, value) in values {
+        let (key, value) = (key.as_bytes(), value.as_ref());
+        let length = value.map_or(0, |value| value.len() + 1);
+        record.extend_from_slice(&u16::try_from(key.len()).map_err(too_long)?.to_le_bytes());
+        record.extend_from_slice(&u32::try_from(length).map_err(too_long)?.to_le_bytes());
+        record.extend_from_slice(key);
+        record.extend_from_slice(value.map_or(&[], Vec::as_slice));
+    }
+    let length = u32::try_from(record.len() - RECORD_PREFIX).map_err(too_long)?;
+    let checksum = checksum(salt, number, &record[RECORD_PREFIX..]);
+    record[..4].copy_from_slice(&length.to_le_bytes());
+    record[4..8].copy_from_slice(&checksum.to_le_bytes());
+    record[8..RECORD_PREFIX].copy_from_slice(&number.to_le_bytes());
+    Ok(())
+}
+
+/// The number and the rows of the record that begins here; none if none does.
+fn read_record(bytes: &[u8], salt: [u8; 8]) -> Option<(u64, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let (expected, rest) = rest.split_first_chunk()?;
+    let (number, rest) = rest.split_first_chunk()?;
+    let rows = rest.get(..usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+    let number = u64::from_le_bytes(*number);
+    (number > 0 && checksum(salt, number, rows) == u32::from_le_bytes(*expected)).then_some((number, rows))
+}
+
+fn read_rows(mut rows: &[u8]) -> Option<Values> {
+    let mut values = Values::new();
+    while !rows.is_empty() {
+        let (key, rest) = rows.split_first_chunk()?;
+        let (value, rest) = rest.split_first_chunk()?;
+        let (key, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*key)))?;
+        let length = usize::try_from(u32::from_le_bytes(*value)).ok()?;
+        let (value, rest) = rest.split_at_checked(length.saturating_sub(1))?;
+        values.insert(Key::from_bytes(key), (length > 0).then(|| value.to_vec()));
+        rows = rest;
+    }
+    Some(values)
+}
+
+fn checksum(salt: [u8; 8], number: u64, rows: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&salt);
+    hasher.update(&number.to_le_bytes());
+    hasher.update(rows);
+    hasher.finalize()
+}
