@@ -44,6 +44,10 @@ pub struct Kind {
     pub errors: Vec<ErrorCode>,
     /// The class of the effect.
     pub effect: Effect,
+    /// Fields of the body with the values that make a second attempt visible, such as `{"method": ["post"]}`. With
+    /// them, an [`Effect::Unsafe`] kind is unsafe only then, and any other kind is unsafe then too.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub repeats: BTreeMap<String, Vec<Json>>,
     /// Body fields in which `${ }` is refused, such as `sql`.
     #[serde(default)]
     pub literal_fields: Vec<String>,

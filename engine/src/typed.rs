@@ -50,6 +50,7 @@ where
         output: schemars::schema_for!(O).to_value(),
         errors: Vec::new(),
         effect: Effect::Unsafe,
+        repeats: std::collections::BTreeMap::new(),
         literal_fields: Vec::new(),
         secret_fields: Vec::new(),
         connections: Vec::new(),

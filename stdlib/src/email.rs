@@ -99,6 +99,7 @@ impl StepKind for Email {
             ]),
             // A repeated mail has the same Message-ID and the same bytes; mail APIs get the key.
             effect: Effect::Keyed,
+            repeats: std::collections::BTreeMap::new(),
             literal_fields: vec!["connection".to_owned()],
             secret_fields: Vec::new(),
             connections: FAMILY.kinds.iter().map(|kind| (*kind).to_owned()).collect(),

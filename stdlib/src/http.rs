@@ -84,6 +84,7 @@ impl StepKind for Http {
             ]),
             // The key is always sent, but few peers honour it.
             effect: Effect::Unsafe,
+            repeats: [("method".to_owned(), vec![json!("post"), json!("patch")])].into(),
             literal_fields: Vec::new(),
             secret_fields: ["url", "headers", "query", "json", "form", "body"].map(String::from).to_vec(),
             connections: Vec::new(),

@@ -44,6 +44,7 @@ impl StepKind for Log {
             output: json!({"type": "null"}),
             errors: body::errors(&[]),
             effect: Effect::Pure,
+            repeats: BTreeMap::new(),
             literal_fields: vec!["level".to_owned()],
             secret_fields: Vec::new(),
             connections: Vec::new(),

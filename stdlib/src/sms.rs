@@ -85,6 +85,7 @@ impl StepKind for Sms {
             ]),
             // The key is sent along, but not every provider of this shape looks at it.
             effect: Effect::Unsafe,
+            repeats: std::collections::BTreeMap::new(),
             literal_fields: vec!["connection".to_owned()],
             secret_fields: Vec::new(),
             connections: FAMILY.kinds.iter().map(|kind| (*kind).to_owned()).collect(),

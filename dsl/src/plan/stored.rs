@@ -170,7 +170,13 @@ fn kinds(project: &Project, workflow: &Workflow) -> BTreeMap<String, Kind> {
     let names: BTreeSet<&str> = effects(workflow).map(|(kind, _)| kind).collect();
     let described = |name: &str| {
         let kind = project.catalog.get(name)?.clone();
-        let kind = Kind { description: String::new(), body: Json::Bool(true), examples: Vec::new(), ..kind };
+        let kind = Kind {
+            description: String::new(),
+            body: Json::Bool(true),
+            repeats: BTreeMap::new(),
+            examples: Vec::new(),
+            ..kind
+        };
         Some((name.to_owned(), kind))
     };
     names.into_iter().filter_map(described).collect()

@@ -76,6 +76,7 @@ impl StepKind for TestKind {
             output: if typed { output } else { json!({}) },
             errors: vec![code("test.busy", true), code("test.limited", true), code("test.broken", false)],
             effect: Effect::Keyed,
+            repeats: std::collections::BTreeMap::new(),
             literal_fields: Vec::new(),
             secret_fields: vec!["say".into()],
             connections: Vec::new(),

@@ -84,6 +84,7 @@ impl StepKind for Exec {
                 ("validation.output", false),
             ]),
             effect: Effect::Keyed,
+            repeats: [("once".to_owned(), vec![json!(false)])].into(),
             literal_fields: ["sql", "once", "connection"].map(String::from).to_vec(),
             secret_fields: Vec::new(),
             connections: FAMILY.kinds.iter().map(|kind| (*kind).to_owned()).collect(),

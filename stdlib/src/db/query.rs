@@ -60,6 +60,7 @@ impl StepKind for Query {
                 ("validation.output", false),
             ]),
             effect: Effect::Idempotent,
+            repeats: std::collections::BTreeMap::new(),
             literal_fields: ["sql", "expect", "connection"].map(String::from).to_vec(),
             secret_fields: Vec::new(),
             connections: FAMILY.kinds.iter().map(|kind| (*kind).to_owned()).collect(),

@@ -46,6 +46,7 @@ impl StepKind for Get {
                 ("redis.config", false),
             ]),
             effect: Effect::Idempotent,
+            repeats: std::collections::BTreeMap::new(),
             literal_fields: vec!["connection".to_owned()],
             secret_fields: Vec::new(),
             connections: FAMILY.kinds.iter().map(|kind| (*kind).to_owned()).collect(),

@@ -43,6 +43,7 @@ impl StepKind for Incr {
             ]),
             // A marker beside the counter remembers that the step has counted.
             effect: Effect::Keyed,
+            repeats: std::collections::BTreeMap::new(),
             literal_fields: vec!["connection".to_owned()],
             secret_fields: Vec::new(),
             connections: FAMILY.kinds.iter().map(|kind| (*kind).to_owned()).collect(),

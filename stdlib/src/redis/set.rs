@@ -51,6 +51,7 @@ impl StepKind for Set {
                 ("redis.config", false),
             ]),
             effect: Effect::Idempotent,
+            repeats: std::collections::BTreeMap::new(),
             literal_fields: vec!["connection".to_owned()],
             secret_fields: Vec::new(),
             connections: FAMILY.kinds.iter().map(|kind| (*kind).to_owned()).collect(),
