@@ -322,6 +322,8 @@ pub enum Body {
         time: Form,
         /// Fail with `sleep.past` if that is past already.
         fail_if_past: bool,
+        /// `if_past` is written, so that what happens then is meant.
+        if_past_written: bool,
     },
     /// `wait`
     Wait(Vec<Alternative>),

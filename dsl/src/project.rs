@@ -14,6 +14,7 @@ use crate::form::Form;
 use crate::node::Node;
 use crate::plan::{EventType, Retry, Workflow};
 use crate::source::{FileId, Sources, Span, Spanned};
+use crate::time::Time;
 use crate::types::Type;
 use crate::value::Value;
 
@@ -44,6 +45,10 @@ pub struct Project {
     pub findings: Findings,
     /// What the templates take.
     pub(crate) wants: AllWants,
+    /// When it was read, if the caller knows.
+    pub(crate) read_at: Option<Time>,
+    /// The tree of `wf.yaml`.
+    pub(crate) settings_tree: Option<Node>,
     /// The trees of the workflows, in their order.
     pub(crate) trees: Vec<Node>,
 }

@@ -21,6 +21,11 @@ impl Span {
     /// The span of something that no file contains, such as a stored plan's parts.
     pub const NOWHERE: Span = Span { file: FileId(u32::MAX), start: 0, end: 0 };
 
+    /// Whether another span lies within this one.
+    pub fn contains(self, other: Span) -> bool {
+        self.file == other.file && self.start <= other.start && other.end <= self.end
+    }
+
     /// A span of `len` bytes that starts `offset` bytes into this one.
     #[must_use]
     pub fn part(self, offset: usize, len: usize) -> Span {

@@ -54,6 +54,22 @@ pub(super) fn cycles(cx: &Context<'_>) -> Vec<Vec<StepIx>> {
     found
 }
 
+/// The nodes that a run comes to before it has slept or waited for the first time.
+pub(super) fn busy_from_start(cx: &Context<'_>) -> HashSet<NodeIndex> {
+    let parked = parked_joins(cx);
+    let mut seen = HashSet::new();
+    let mut open = vec![cx.graph.entry()];
+    while let Some(node) = open.pop() {
+        if seen.contains(&node) || parked.contains(&node) {
+            continue;
+        }
+        seen.insert(node);
+        let out = cx.graph.points().edges_directed(node, Direction::Outgoing);
+        open.extend(out.filter(|edge| goes_on(cx, node, *edge.weight())).map(|edge| edge.target()));
+    }
+    seen
+}
+
 /// Whether a run takes this way out of a node without having slept or waited.
 fn goes_on(cx: &Context<'_>, node: NodeIndex, way: Way) -> bool {
     if matches!(way, Way::Rejoin | Way::Undo | Way::Finally) {

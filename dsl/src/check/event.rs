@@ -6,31 +6,46 @@ use super::{Context, forms, roots, ty};
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Findings, Missed};
 use crate::form::Form;
-use crate::plan::{Body, EventMatch, Trigger, WaitGuard};
+use crate::plan::{Body, EventMatch, Trigger, WaitGuard, Workflow};
 use crate::source::Spanned;
 use crate::suggest::did_you_mean;
 use crate::types::Type;
 
-/// Every name of an event must be declared.
-pub(super) fn names(cx: &Context<'_>, found: &mut Findings) {
-    let workflow = cx.workflow;
+/// What a workflow does with an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// It starts runs.
+    Trigger,
+    /// A run waits for it, or is cancelled by it.
+    Awaited,
+    /// A step sends it.
+    Sent,
+}
+
+/// Every event that a workflow names.
+pub(super) fn named(workflow: &Workflow) -> impl Iterator<Item = (&Spanned<String>, Use)> {
     let triggers = workflow.triggers.iter().filter_map(|trigger| match trigger {
-        Trigger::Event { event, .. } => Some(event),
+        Trigger::Event { event, .. } => Some((event, Use::Trigger)),
         Trigger::Cron { .. } => None,
     });
-    let cancels = workflow.cancel_on.iter().map(|wait| &wait.event);
+    let cancels = workflow.cancel_on.iter().map(|wait| (&wait.event, Use::Awaited));
     let steps = workflow.steps.iter().flat_map(|step| match &step.body {
-        Body::SendEvent { name, .. } => vec![name],
+        Body::SendEvent { name, .. } => vec![(name, Use::Sent)],
         Body::Wait(alternatives) => alternatives
             .iter()
             .filter_map(|alternative| match &alternative.guard {
-                WaitGuard::Event(wait) => Some(&wait.event),
+                WaitGuard::Event(wait) => Some((&wait.event, Use::Awaited)),
                 WaitGuard::After(_) | WaitGuard::Until(_) => None,
             })
             .collect(),
         _ => Vec::new(),
     });
-    for event in triggers.chain(cancels).chain(steps) {
+    triggers.chain(cancels).chain(steps)
+}
+
+/// Every name of an event must be declared.
+pub(super) fn names(cx: &Context<'_>, found: &mut Findings) {
+    for (event, _) in named(cx.workflow) {
         if roots::event_data(cx.project, &event.value).is_none() {
             found.push(unknown(cx, event));
         }

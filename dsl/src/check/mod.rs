@@ -1,5 +1,7 @@
 //! What must hold beyond the shape of the files: one file per code, and the analyses that they share.
 
+mod constant;
+mod effects;
 mod facts;
 mod fields;
 mod flow;
@@ -10,6 +12,13 @@ mod roots;
 mod ty;
 
 mod busy_cycle;
+mod constant_condition;
+mod cron_never_fires;
+mod dangling_event;
+mod dead_handler;
+mod deadline;
+mod duplicate_effect;
+mod endless_invoke;
 mod event;
 mod impossible_comparison;
 mod impossible_value;
@@ -20,69 +29,163 @@ mod maybe_null;
 mod never_ran;
 mod no_exit;
 mod out_of_scope;
+mod past_deadline;
+mod racing_effect;
 mod secret_leak;
 mod set;
 mod sql_params;
 mod template;
 mod type_mismatch;
+mod unbounded_wait;
+mod uncorrelated_wait;
+mod uncovered_switch;
+mod unkeyed_loop;
 mod unknown_name;
 mod unreachable;
+mod unused;
+mod wait_order;
+pub(crate) mod yaml_trap;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use petgraph::graph::NodeIndex;
 use petgraph::visit::EdgeRef;
 
+use crate::codes::Code;
 use crate::diagnostic::Findings;
 use crate::form::Form;
 use crate::graph::{Graph, Point};
-use crate::plan::{ForEach, Owner, StepIx, Workflow};
+use crate::node::Node;
+use crate::plan::{ForEach, Owner, Step, StepIx, Workflow};
 use crate::project::Project;
+use crate::source::FileId;
 use crate::types::Type;
 
+use effects::Effects;
 use flow::{Flow, State};
 use infer::{Infer, Secrets};
 use places::{Moment, Place, Purpose};
 use roots::Outputs;
 
-/// Checks all workflows of a project that has been read.
+/// Checks all workflows of a project that has been read, one by one and then together.
 pub(crate) fn run(project: &Project, found: &mut Findings) {
     let outputs = Outputs::default();
-    for workflow in &project.workflows {
+    let broken = broken_files(&project.findings);
+    let mut calls = Vec::new();
+    let mut codes = Vec::new();
+    for (index, workflow) in project.workflows.iter().enumerate() {
+        let mut cx = Context::of(project, index, &outputs);
+        cx.broken = workflow.partial || broken.contains(&workflow.name.span.file);
         let mut here = Findings::default();
-        check(&Context::of(project, workflow, &outputs), &mut here);
+        check(&cx, &mut here);
+        calls.push(endless_invoke::calls(&cx));
+        codes.push(dead_handler::codes(&cx));
         found.append(here);
     }
+    endless_invoke::check(project, &calls, found);
+    dead_handler::policies(project, codes, found);
+    // What a wrong name was meant to use looks unused.
+    if !project.findings.has_errors() && !found.has_errors() {
+        unused::whole(project, found);
+        dangling_event::check(project, found);
+    }
+}
+
+/// The files of which the reader could not make out the structure: what is said about ways through them, or about
+/// what they lack, would follow from that.
+fn broken_files(found: &Findings) -> HashSet<FileId> {
+    let structural = [Code::YAML, Code::UNKNOWN_KEY, Code::STEP_KIND, Code::STEP_ID, Code::NEXT];
+    let broken = found.iter().filter(|finding| structural.contains(&finding.code));
+    broken.map(|finding| finding.primary.span.file).collect()
 }
 
 fn check(cx: &Context<'_>, found: &mut Findings) {
     literal::triggers(cx, found);
+    cron_never_fires::check(cx, found);
     event::names(cx, found);
     set::check(cx, found);
     invoke::names(cx, found);
+    places::visit(cx.workflow, &mut |place| forms::check(cx, &place, found));
+    deadline::check(cx, found);
+    constant_condition::check(cx, found);
+    duplicate_effect::check(cx, found);
+    racing_effect::check(cx, found);
+    unkeyed_loop::check(cx, found);
+    past_deadline::check(cx, found);
+    unbounded_wait::check(cx, found);
+    uncorrelated_wait::check(cx, found);
+    wait_order::check(cx, found);
+    dead_handler::check(cx, found);
+    if cx.broken {
+        return;
+    }
     unreachable::check(cx, found);
     no_exit::check(cx, found);
     busy_cycle::check(cx, found);
-    places::visit(cx.workflow, &mut |place| forms::check(cx, &place, found));
+    uncovered_switch::check(cx, found);
+    if !found.has_errors() {
+        unused::check(cx, found);
+    }
 }
 
 /// A workflow with all that is known of it.
 struct Context<'p> {
     project: &'p Project,
     workflow: &'p Workflow,
+    /// The file's tree.
+    tree: Option<&'p Node>,
+    /// The reader could not make out the file's structure.
+    broken: bool,
     graph: Graph,
     flow: Flow,
+    effects: Effects<'p>,
     outputs: &'p Outputs,
     variables: RefCell<HashMap<String, Type>>,
     items: RefCell<HashMap<StepIx, Type>>,
 }
 
 impl<'p> Context<'p> {
-    fn of(project: &'p Project, workflow: &'p Workflow, outputs: &'p Outputs) -> Context<'p> {
+    /// The workflow with this number in the project.
+    fn of(project: &'p Project, index: usize, outputs: &'p Outputs) -> Context<'p> {
+        let workflow = &project.workflows[index];
         let graph = Graph::of(workflow);
         let flow = Flow::of(workflow, &graph);
-        Context { project, workflow, graph, flow, outputs, variables: RefCell::default(), items: RefCell::default() }
+        Context {
+            project,
+            workflow,
+            tree: project.trees.get(index),
+            broken: false,
+            graph,
+            flow,
+            effects: Effects::of(project),
+            outputs,
+            variables: RefCell::default(),
+            items: RefCell::default(),
+        }
+    }
+
+    /// All steps in the order of the file.
+    fn steps(&self) -> impl Iterator<Item = (StepIx, &'p Step)> {
+        (0..).map(StepIx).zip(&self.workflow.steps)
+    }
+
+    /// A step as it stands in the file.
+    fn node_of(&self, step: &Step) -> Option<&'p Node> {
+        let mut node = self.tree?;
+        while node.span != step.span || node.entries().is_empty() {
+            let values = node.items().iter().chain(node.entries().iter().map(|entry| &entry.value));
+            node = values.into_iter().find(|value| value.span.contains(step.span))?;
+        }
+        Some(node)
+    }
+
+    /// The type of `event.data`.
+    fn event_data_type(&self) -> Type {
+        match roots::trigger_event(self.project, self.workflow, None) {
+            Type::Object(fields) => fields.get("data").map_or(Type::Any, ty::of_field),
+            _ => Type::Any,
+        }
     }
 
     /// What holds where a step is entered; none if no run gets there.

@@ -1,6 +1,5 @@
 //! `wf::no_exit`: no end of the workflow can be reached from here.
 
-use petgraph::Undirected;
 use petgraph::unionfind::UnionFind;
 use petgraph::visit::EdgeRef;
 
@@ -12,7 +11,6 @@ use crate::plan::StepIx;
 
 /// Reports each region that cannot end, at its first step.
 pub(super) fn check(cx: &Context<'_>, found: &mut Findings) {
-    let _: Option<Undirected> = None;
     let points = cx.graph.points();
     let ending = cx.graph.ending();
     let lost = |node: petgraph::graph::NodeIndex| cx.reaches(node) && !ending[node.index()];

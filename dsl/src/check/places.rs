@@ -2,7 +2,7 @@
 
 use crate::form::Form;
 use crate::plan::{Body, EventMatch, ListIx, Step, StepIx, Trigger, WaitGuard, Workflow};
-use crate::source::{Span, Spanned};
+use crate::source::Spanned;
 use crate::types::Type;
 
 /// One field that may hold expressions.
@@ -164,7 +164,7 @@ fn steps<'w>(step: &'w Step, ix: StepIx, visit: &mut dyn FnMut(Place<'w>)) {
         visit(body(key, Purpose::Text));
     }
     // A default of the project or the workflow is checked where it stands, once.
-    if let Some(timeout) = step.timeout.as_ref().filter(|timeout| within(timeout.span(), step.span)) {
+    if let Some(timeout) = step.timeout.as_ref().filter(|timeout| step.span.contains(timeout.span())) {
         visit(body(timeout, Purpose::Length));
     }
 }
@@ -183,8 +183,4 @@ fn event_match<'w>(
     if let Some(since) = &wait.since {
         visit(place(since, Purpose::Instant));
     }
-}
-
-fn within(inner: Span, outer: Span) -> bool {
-    inner.file == outer.file && outer.start <= inner.start && inner.end <= outer.end
 }

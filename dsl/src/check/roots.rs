@@ -242,9 +242,8 @@ impl Context<'_> {
         let Some(index) = self.project.workflows.iter().position(|workflow| workflow.name.value == name) else {
             return Type::Any;
         };
-        let workflow = &self.project.workflows[index];
         self.outputs.of(name, || {
-            let callee = Context::of(self.project, workflow, self.outputs);
+            let callee = Context::of(self.project, index, self.outputs);
             let finishes = callee.workflow.steps.iter().enumerate().filter_map(|(index, step)| {
                 let ix = StepIx(u32::try_from(index).expect("a file has fewer steps than 2^32"));
                 let Body::Finish(form) = &step.body else { return None };

@@ -140,6 +140,11 @@ impl Expr {
         })
     }
 
+    /// The value of a part of the expression.
+    pub(crate) fn eval_part(&self, part: &Term, scope: &dyn Scope) -> Option<Value> {
+        eval::Eval::new(scope).whole(part).ok()
+    }
+
     /// Where the expression stands, without `${` and `}`.
     pub fn span(&self) -> Span {
         self.inner.span

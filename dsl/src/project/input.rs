@@ -3,6 +3,7 @@
 use crate::node::{Node, Tree};
 use crate::read::is_catalog_path;
 use crate::source::Sources;
+use crate::time::Time;
 use crate::yaml;
 
 /// What the caller found on disk, or made up.
@@ -14,6 +15,8 @@ pub struct ProjectInput {
     pub templates: Vec<InputTemplate>,
     /// The catalog files that `kinds:` names (see [`Outline`]), by the path written there.
     pub catalogs: Vec<InputCatalog>,
+    /// The time, to find constant deadlines that are past; without it they are not looked for.
+    pub now: Option<Time>,
 }
 
 /// One YAML file.

@@ -30,7 +30,7 @@ impl Project {
     /// Reads and checks everything. `catalog` has the kinds of the host; those of the catalog files that `kinds:`
     /// names are added to it.
     pub fn read(input: ProjectInput, catalog: &Catalog) -> Project {
-        let mut project = Project { catalog: catalog.clone(), ..Project::default() };
+        let mut project = Project { catalog: catalog.clone(), read_at: input.now, ..Project::default() };
         let files = project.files(input.files);
         project.settings(&files.projects, &input.catalogs);
         project.templates(input.templates);
@@ -81,6 +81,7 @@ impl Project {
                 }
             };
             let damaged = !found.is_empty();
+            check::yaml_trap::check(&self.sources, &tree, &mut self.findings);
             self.findings.append(found);
             match sort {
                 Sort::Project => sorted.projects.push(tree),
@@ -118,6 +119,7 @@ impl Project {
         let Some(tree) = trees.first() else { return };
         schema::PROJECT.check(&whole(tree), &mut self.findings);
         self.settings = read::settings(tree, &mut self.findings);
+        self.settings_tree = Some(tree.clone());
         for node in tree.get("kinds").map_or(&[][..], Node::items) {
             if let Some(path) = node.as_str().filter(|path| read::is_catalog_path(path)) {
                 let path = Spanned::new(path.to_owned(), node.span);

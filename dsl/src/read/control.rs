@@ -66,8 +66,8 @@ impl Reader<'_> {
     fn sleep_until(&mut self, node: &Node) -> Option<Body> {
         let time = if matches!(node.tree, Tree::Map(_)) { node.get("time")? } else { node };
         let time = literal::instant(time, self.found)?;
-        let fail_if_past = node.get("if_past").and_then(Node::as_str) == Some("fail");
-        Some(Body::SleepUntil { time, fail_if_past })
+        let if_past = node.get("if_past").and_then(Node::as_str);
+        Some(Body::SleepUntil { time, fail_if_past: if_past == Some("fail"), if_past_written: if_past.is_some() })
     }
 
     fn wait(&mut self, ix: StepIx, node: &Node) -> Option<Body> {

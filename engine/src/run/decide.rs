@@ -430,7 +430,7 @@ impl<'a> Decision<'a> {
             Body::Invoke { workflow, with, detach } => self.invoke(id, step, &workflow.value, with, *detach),
             Body::Set(values) => self.set(id, step, values),
             Body::Sleep(form) => self.sleep(id, step, form),
-            Body::SleepUntil { time, fail_if_past } => self.sleep_until(id, step, time, *fail_if_past),
+            Body::SleepUntil { time, fail_if_past, .. } => self.sleep_until(id, step, time, *fail_if_past),
             Body::Switch(cases) => self.switch(id, step, cases),
             Body::Parallel { branches, .. } => self.begin_parallel(id, step, branches.len()),
             Body::ForEach(for_each) => self.begin_for_each(id, step, for_each),

@@ -144,6 +144,11 @@ impl<'c> Infer<'c> {
         }
     }
 
+    /// The type of a part of an expression.
+    pub(super) fn type_of(&mut self, expr: &Expr, term: &Term) -> Type {
+        self.term(expr, term).ty
+    }
+
     /// The type of an expression that is a whole value.
     pub(super) fn expr(&mut self, expr: &Expr) -> Typed {
         // It could not be parsed, and that was said.

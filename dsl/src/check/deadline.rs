@@ -1,0 +1,118 @@
+//! `wf::deadline`: a constant deadline or timeout that cannot work.
+
+use super::flow::around;
+use super::{Context, constant};
+use crate::codes::Code;
+use crate::diagnostic::{Diagnostic, Findings};
+use crate::form::Form;
+use crate::plan::{Body, Delay, Retry, Step, WaitGuard};
+use crate::time::Period;
+
+/// Checks what is constant of timeouts, deadlines and retries.
+pub(super) fn check(cx: &Context<'_>, found: &mut Findings) {
+    if let Some(timeout) = &cx.workflow.timeout {
+        positive(timeout, "timeout", found);
+    }
+    if let Some(within) = cx.workflow.limits.as_ref().and_then(|limits| limits.value.start_within.as_ref()) {
+        positive(within, "start_within", found);
+    }
+    for step in &cx.workflow.steps {
+        let own = step.timeout.as_ref().filter(|timeout| step.span.contains(timeout.span()));
+        if let Some(timeout) = own {
+            positive(timeout, "timeout", found);
+        }
+        match &step.body {
+            Body::SleepUntil { time, .. } => past(cx, time, "sleep_until", found),
+            Body::Wait(alternatives) => {
+                for alternative in alternatives {
+                    match &alternative.guard {
+                        WaitGuard::After(Some(after)) => positive(after, "after", found),
+                        WaitGuard::Until(until) => past(cx, until, "until", found),
+                        WaitGuard::After(None) | WaitGuard::Event(_) => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+        retries(cx, step, found);
+    }
+}
+
+/// Reports a length of time that is not longer than zero.
+pub(super) fn positive(form: &Form, key: &str, found: &mut Findings) {
+    let length = constant::value(form).and_then(|value| value.as_period());
+    if length.is_some_and(|length| length <= Period::ZERO) {
+        let message = format!("`{key}` is not longer than zero");
+        found.push(Diagnostic::error(Code::DEADLINE, form.span(), message).help("write a length such as `30s`"));
+    }
+}
+
+fn past(cx: &Context<'_>, form: &Form, key: &str, found: &mut Findings) {
+    let time = constant::value(form).and_then(|value| value.as_time());
+    if let (Some(time), Some(now)) = (time, cx.project.read_at)
+        && time < now
+    {
+        let message = format!("this time is past: `{key}` would end at once, always");
+        let help = "take the time from an event, or use a `cron` trigger for what comes again";
+        found.push(Diagnostic::error(Code::DEADLINE, form.span(), message).help(help));
+    }
+}
+
+/// The delays of a step's retries must fit into the blocks around it, or the last attempts never happen.
+fn retries(cx: &Context<'_>, step: &Step, found: &mut Findings) {
+    let Some(span) = step.retry_span else { return };
+    let Some(total) = step.retry.iter().filter_map(total).max() else { return };
+    let blocks = around(cx.workflow, step.list).filter_map(|outer| {
+        let outer = cx.workflow.step(outer);
+        Some((outer.timeout.as_ref()?, format!("`{}`", outer.id)))
+    });
+    let whole = cx.workflow.timeout.iter().map(|timeout| (timeout, "the workflow".to_owned()));
+    // A block that repeats itself does so within its own timeout.
+    let own = (!matches!(step.body, Body::Effect(_) | Body::Invoke { .. } | Body::SendEvent { .. }))
+        .then_some(step.timeout.as_ref())
+        .flatten()
+        .map(|timeout| (timeout, format!("`{}`", step.id)));
+    for (timeout, what) in own.into_iter().chain(blocks).chain(whole) {
+        let Some(limit) = constant::value(timeout).and_then(|value| value.as_period()) else { continue };
+        if total > limit {
+            let message = format!(
+                "the delays of these retries are {} in all, and {what} has only {}",
+                total.compact(),
+                limit.compact()
+            );
+            found.push(
+                Diagnostic::error(Code::DEADLINE, span, message)
+                    .related(timeout.span(), "this ends first")
+                    .help("fewer or shorter delays, or a longer timeout"),
+            );
+            return;
+        }
+    }
+}
+
+/// The sum of a policy's delays; none if it has no fixed one.
+fn total(retry: &Retry) -> Option<Period> {
+    // What jitter draws may be anything down to zero.
+    if retry.jitter {
+        return None;
+    }
+    let cut = |millis: f64| retry.max_delay.map_or(millis, |most| millis.min(most.0 as f64));
+    let sum = match &retry.delay {
+        Delay::List(delays) => delays.iter().map(|delay| cut(delay.0 as f64)).sum(),
+        Delay::Exponential { first, factor } => {
+            let mut next = first.0 as f64;
+            let mut sum = 0.0;
+            // Beyond some hundred attempts the sum no longer matters.
+            for _ in 1..retry.max_attempts?.min(ATTEMPTS_COUNTED_MAX) {
+                sum += cut(next);
+                next *= factor;
+            }
+            sum
+        }
+    };
+    let sum = retry.max_elapsed.map_or(sum, |most| f64::min(sum, most.0 as f64));
+    Some(Period(sum.min(i64::MAX as f64) as i64))
+}
+
+/// How many attempts are added up.
+const ATTEMPTS_COUNTED_MAX: u32 = 1000;
