@@ -166,7 +166,7 @@ mod tests {
     }
 
     fn usage(n: u8, wish: Wish) -> KeyUse {
-        let held = HeldKey { frame: FrameId::ROOT, step: "send".into(), key: "k".into() };
+        let held = HeldKey { frame: FrameId::ROOT, step: "send".into(), key: "k".into(), since: 0 };
         KeyUse { held, run: run(n), order: Position(u64::from(n)), hash: key_hash("w", "send", "k"), wish }
     }
 

@@ -13,7 +13,7 @@ use crate::ids::{FrameId, RunId};
 use crate::observe::Notice;
 use crate::once::{self, KeyUse, KeyVerdict, Wish};
 use crate::rows;
-use crate::run::{Blob, Command, Cx, Failure, HeldKey, Input, KeyAnswer, Place, Record, Run, Status};
+use crate::run::{Blob, Command, Cx, Failure, HeldKey, Input, Place, Record, Run, Status};
 use crate::store::{Commit, CommitError, Due, Fence, Guard, InboxKey, Key, Ready, Receipt, Row, Write};
 
 /// Records after which the head and the frames are written again, so that recovery stays short.
@@ -67,6 +67,8 @@ impl Driver {
 
     fn decide(&self, active: &mut Active) -> Outcome {
         let now = self.now;
+        // What has happened counts before a deadline that passed meanwhile.
+        active.inputs.make_contiguous().sort_by_key(Input::rank);
         let mut outcome = Outcome { commands: std::mem::take(&mut active.wanted), ..Outcome::default() };
         while let Some(input) = active.inputs.pop_front() {
             let cx =
@@ -150,7 +152,7 @@ impl Driver {
                 .spawn(async move { Done::Committed(run, committed.await.map(|receipt| (receipt, Vec::new()))) });
         }
         let wanted: Vec<Key> = keys.iter().flat_map(|key| once::key_rows(&key.hash, now)).collect();
-        let frames: Vec<FrameId> = keys.iter().map(|key| key.held.frame).collect();
+        let wishes: Vec<(FrameId, u64)> = keys.iter().map(|key| (key.held.frame, key.held.since)).collect();
         let decided = self.parts.store.decide(
             wanted,
             Box::new(move |rows| {
@@ -163,9 +165,9 @@ impl Driver {
         self.spawn(async move {
             let told = decided.await.map(|(receipt, answer)| {
                 let verdicts: Vec<KeyVerdict> = serde_json::from_value(answer).unwrap_or_default();
-                let answers = frames.into_iter().zip(verdicts).map(|(frame, verdict)| {
+                let answers = wishes.into_iter().zip(verdicts).map(|((frame, since), verdict)| {
                     let woken = verdict.woken.iter().map(|waiter| (waiter.run, waiter.frame)).collect();
-                    KeyAnswerOf { frame, answer: verdict.into_answer(), woken }
+                    KeyAnswerOf { frame, since, answer: verdict.into_answer(), woken }
                 });
                 (receipt, answers.collect())
             });
@@ -236,12 +238,12 @@ impl Driver {
         let mut woken = Vec::new();
         for key in keys {
             if let Some(answer) = key.answer {
-                active.inputs.push_back(Input::Key { frame: key.frame, answer });
+                active.inputs.push_back(Input::Key { frame: key.frame, since: key.since, answer });
             }
             woken.extend(key.woken);
         }
         for (run, frame) in woken {
-            self.wake(run, vec![Input::Key { frame, answer: KeyAnswer::Freed }], true);
+            self.wake(run, vec![Input::KeyFreed { frame }], true);
         }
         let active = self.active.get(&id).expect("looked up just now");
         let workflow = &active.definition.plan.workflow.name.value;
@@ -271,19 +273,7 @@ impl Driver {
             active.inputs.extend(inputs);
             return self.step(parent);
         }
-        self.wake_queued(parent, inputs);
-    }
-
-    /// Wakes a run that a commit has put into the queue, with what it would find if it looked.
-    fn wake_queued(&mut self, id: RunId, inputs: Vec<Input>) {
-        if let Some(waiting) = self.loading.get_mut(&id) {
-            waiting.extend(inputs);
-            self.queue_changed = true;
-            return;
-        }
-        self.loading.insert(id, Vec::new());
-        let (store, registry) = (self.parts.store.clone(), self.parts.registry.clone());
-        self.spawn(async move { Done::Loaded(id, inputs, true, super::load::load(&*store, &registry, id).await) });
+        self.wake(parent, inputs, true);
     }
 
     /// The commit did not happen, or may not have: what is in memory is not to be believed any more.
@@ -306,7 +296,7 @@ impl Driver {
                 let error = Error::from(error.clone());
                 self.tell_waiting(id, &Err(error));
             }
-            _ => self.wake(id, vec![Input::Interrupted], true),
+            _ => self.wake(id, Vec::new(), true),
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::kind::{BoxFuture, Environment, StepError, StepKind};
 use crate::observe::{Notice, Observer};
 use crate::redact::Redactor;
 use crate::registry::Registry;
-use crate::run::{Command, Input, KeyAnswer, Live, Place};
+use crate::run::{Input, KeyAnswer, Live, Place};
 use crate::send::{Incoming, Receipt as Sent};
 use crate::store::{CommitError, Due, Fence, Key, Receipt, Row, Store, StoreError, Table};
 use crate::timers::{Timers, WINDOW};
@@ -66,8 +66,8 @@ enum Done {
     Committed(RunId, Result<(Receipt, Vec<KeyAnswerOf>), CommitError>),
     Born(Box<birth::Births>, Result<Receipt, CommitError>),
     Duplicate(oneshot::Sender<Result<Sent, Error>>, Sent),
-    Performed { run: RunId, frame: FrameId, attempt: u32, outcome: Result<serde_json::Value, StepError> },
-    Loaded(RunId, Vec<Input>, bool, Result<Option<Box<Loaded>>, Error>),
+    Performed { run: RunId, frame: FrameId, since: u64, outcome: Result<serde_json::Value, StepError> },
+    Loaded(RunId, Result<Option<Box<Loaded>>, Error>),
     Claimed(Result<Vec<(RunId, Fence)>, StoreError>),
     TimersRead(Result<Vec<Row>, StoreError>),
     ChildLooked(RunId, FrameId, RunId, Result<Option<Box<Loaded>>, Error>),
@@ -84,9 +84,18 @@ enum Next {
     Time,
 }
 
+/// What waits for a run that is being loaded.
+#[derive(Default)]
+struct Loading {
+    inputs: Vec<Input>,
+    /// The run has a row in the queue.
+    queued: bool,
+}
+
 /// What the store answered to one wish for an explicit key.
 struct KeyAnswerOf {
     frame: FrameId,
+    since: u64,
     answer: Option<KeyAnswer>,
     woken: Vec<(RunId, FrameId)>,
 }
@@ -110,8 +119,8 @@ pub(crate) struct Driver {
     parts: Parts,
     inbox: mpsc::UnboundedReceiver<Message>,
     active: HashMap<RunId, Active>,
-    /// Inputs for runs that are being loaded.
-    loading: HashMap<RunId, Vec<Input>>,
+    /// What waits for runs that are being loaded.
+    loading: HashMap<RunId, Loading>,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
     timers: Timers,
     reading_timers: bool,
@@ -278,14 +287,14 @@ impl Driver {
             Done::Committed(run, result) => self.committed(run, result),
             Done::Born(births, result) => self.born(*births, result),
             Done::Duplicate(answer, sent) => drop(answer.send(Ok(sent))),
-            Done::Performed { run, frame, attempt, outcome } => {
+            Done::Performed { run, frame, since, outcome } => {
                 if let Some(active) = self.active.get_mut(&run) {
                     active.attempts.remove(&frame);
-                    active.inputs.push_back(Input::Outcome { frame, attempt, outcome });
+                    active.inputs.push_back(Input::Outcome { frame, since, outcome });
                     self.step(run);
                 }
             }
-            Done::Loaded(run, inputs, queued, loaded) => self.loaded(run, inputs, queued, loaded),
+            Done::Loaded(run, loaded) => self.loaded(run, loaded),
             Done::Claimed(claimed) => self.claimed(claimed),
             Done::TimersRead(rows) => {
                 self.reading_timers = false;
@@ -345,7 +354,7 @@ impl Driver {
             Ok(runs) => {
                 self.queue_changed = !runs.is_empty();
                 for (run, _) in runs {
-                    self.wake(run, vec![Input::Interrupted], true);
+                    self.wake(run, Vec::new(), true);
                 }
             }
             Err(error) => {
@@ -361,24 +370,24 @@ impl Driver {
     fn wake(&mut self, id: RunId, inputs: Vec<Input>, queued: bool) {
         if let Some(active) = self.active.get_mut(&id) {
             active.queued |= queued;
-            // A run that is in memory has interrupted nothing.
-            active.inputs.extend(inputs.into_iter().filter(|input| !matches!(input, Input::Interrupted)));
+            active.inputs.extend(inputs);
             if queued {
                 self.look_around(id);
             }
             return self.step(id);
         }
-        if let Some(waiting) = self.loading.get_mut(&id) {
-            waiting.extend(inputs);
+        if let Some(loading) = self.loading.get_mut(&id) {
+            loading.inputs.extend(inputs);
+            loading.queued |= queued;
             return;
         }
-        self.loading.insert(id, Vec::new());
+        self.loading.insert(id, Loading { inputs, queued });
         let (store, registry) = (self.parts.store.clone(), self.parts.registry.clone());
-        self.spawn(async move { Done::Loaded(id, inputs, queued, load::load(&*store, &registry, id).await) });
+        self.spawn(async move { Done::Loaded(id, load::load(&*store, &registry, id).await) });
     }
 
-    fn loaded(&mut self, id: RunId, mut inputs: Vec<Input>, queued: bool, loaded: Result<Option<Box<Loaded>>, Error>) {
-        inputs.extend(self.loading.remove(&id).unwrap_or_default());
+    fn loaded(&mut self, id: RunId, loaded: Result<Option<Box<Loaded>>, Error>) {
+        let Loading { inputs, queued } = self.loading.remove(&id).unwrap_or_default();
         let loaded = match loaded {
             Ok(Some(loaded)) => loaded,
             Ok(None) => {
@@ -399,9 +408,8 @@ impl Driver {
         }
         let born = loaded.run.version > 0;
         let mut active = Active::loaded(*loaded, queued);
-        if !born {
-            active.inputs.push_back(Input::Start);
-        }
+        active.wanted = active.run.outstanding();
+        active.inputs.push_back(if born { Input::Loaded } else { Input::Start });
         active.inputs.extend(inputs);
         // A cancel request is durable before anything acts on it, so it may be older than this load.
         self.active.insert(id, active);
@@ -447,26 +455,15 @@ impl Driver {
         for (frame, state) in &active.run.frames {
             match &state.place {
                 Place::Child { run: child, .. } => children.push((*frame, *child)),
-                Place::Key { taken: true, .. } => keys.push(Input::Key { frame: *frame, answer: KeyAnswer::Freed }),
+                Place::Key { taken: true, .. } => keys.push(Input::KeyFreed { frame: *frame }),
                 _ => {}
             }
         }
-        let outstanding = active.run.outstanding();
         for (frame, child) in children {
             self.look_at_child(id, frame, child);
         }
         let Some(active) = self.active.get_mut(&id) else { return };
         active.inputs.extend(keys);
-        let wanted: Vec<Command> = outstanding
-            .into_iter()
-            .filter(|command| match command {
-                Command::WantKey(held) => {
-                    matches!(&active.run.frame(held.frame).place, Place::Key { taken: false, .. })
-                }
-                _ => true,
-            })
-            .collect();
-        active.wanted.extend(wanted);
     }
 
     fn look_at_child(&mut self, id: RunId, frame: FrameId, child: RunId) {

@@ -37,9 +37,9 @@ impl Driver {
             return;
         }
         let Some(active) = self.active.get(&id) else { return };
-        let (frame, number) = (call.frame, call.attempt);
-        let still = matches!(&active.run.frames.get(&frame).map(|frame| &frame.place),
-            Some(crate::run::Place::Attempt { step, .. }) if *step == call.step);
+        let (frame, since) = (call.frame, call.since);
+        let still = matches!(active.run.frames.get(&frame).map(|frame| &frame.place),
+            Some(crate::run::Place::Attempt { since: begun, .. }) if *begun == since);
         if !still {
             return;
         }
@@ -47,7 +47,7 @@ impl Driver {
         let attempt = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
-                let done = Done::Performed { run: id, frame, attempt: number, outcome: Err(error) };
+                let done = Done::Performed { run: id, frame, since, outcome: Err(error) };
                 return self.spawn(std::future::ready(done));
             }
         };
@@ -73,7 +73,7 @@ impl Driver {
                     Err(error)
                 }
             };
-            Done::Performed { run: id, frame, attempt: number, outcome }
+            Done::Performed { run: id, frame, since, outcome }
         });
     }
 

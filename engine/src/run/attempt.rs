@@ -74,30 +74,38 @@ impl<'a> Decision<'a> {
     }
 
     fn want_key(&mut self, frame: FrameId, step: &Step, key: String) {
+        let since = self.run.version;
         self.emit(frame, Fact::KeyWanted { step: step.id.clone(), key: key.clone() });
-        self.turn.commands.push(Command::WantKey(HeldKey { frame, step: step.id.clone(), key }));
+        self.turn.commands.push(Command::WantKey(HeldKey { frame, step: step.id.clone(), key, since }));
     }
 
-    pub(super) fn key_answer(&mut self, id: FrameId, answer: KeyAnswer) {
-        let Some(Place::Key { step, key, taken }) = self.run.frames.get(&id).map(|frame| frame.place.clone()) else {
+    pub(super) fn key_answer(&mut self, id: FrameId, wish: u64, answer: KeyAnswer) {
+        let place = self.run.frames.get(&id).map(|frame| frame.place.clone());
+        let Some(Place::Key { step, key, taken, since }) = place else { return };
+        if since != wish {
             return;
-        };
+        }
         let step = self.step_named(&step);
         match answer {
             KeyAnswer::Held => self.attempt(id, step, 1, Some(key)),
             KeyAnswer::Taken if !taken => self.emit(id, Fact::KeyTaken { step: step.id.clone() }),
             KeyAnswer::Taken => {}
             KeyAnswer::Done(output) => self.finish_step(id, step, output),
-            KeyAnswer::Freed => {
-                self.emit(id, Fact::KeyFreed { step: step.id.clone() });
-                self.turn.commands.push(Command::WantKey(HeldKey { frame: id, step: step.id.clone(), key }));
-            }
         }
     }
 
+    /// A frame that waits for its key asks again; one whose wish is on its way waits for the answer.
+    pub(super) fn key_freed(&mut self, id: FrameId) {
+        let place = self.run.frames.get(&id).map(|frame| frame.place.clone());
+        let Some(Place::Key { step, key, taken: true, since }) = place else { return };
+        self.emit(id, Fact::KeyFreed { step: step.clone() });
+        self.turn.commands.push(Command::WantKey(HeldKey { frame: id, step, key, since }));
+    }
+
     fn attempt(&mut self, frame: FrameId, step: &Step, attempt: u32, key: Option<String>) {
+        let since = self.run.version;
         self.emit(frame, Fact::AttemptStarted { step: step.id.clone(), attempt, key: key.clone() });
-        self.turn.commands.push(Command::Perform(Call { frame, step: step.id.clone(), attempt, key }));
+        self.turn.commands.push(Command::Perform(Call { frame, step: step.id.clone(), attempt, key, since }));
     }
 
     /// The backoff of a step is over.
@@ -110,13 +118,13 @@ impl<'a> Decision<'a> {
         self.attempt(id, step, attempt, key);
     }
 
-    pub(super) fn interrupted(&mut self) {
+    pub(super) fn loaded(&mut self) {
         let cut_off: Vec<(FrameId, StepId, Option<String>)> = self
             .run
             .frames
             .iter()
             .filter_map(|(id, frame)| match &frame.place {
-                Place::Attempt { step, key } => Some((*id, step.clone(), key.clone())),
+                Place::Attempt { step, key, .. } => Some((*id, step.clone(), key.clone())),
                 _ => None,
             })
             .collect();
@@ -136,17 +144,18 @@ impl<'a> Decision<'a> {
         self.agenda.extend(self.run.frames.keys().copied());
     }
 
-    pub(super) fn outcome(&mut self, id: FrameId, attempt: u32, outcome: Result<Json, StepError>) {
+    pub(super) fn outcome(&mut self, id: FrameId, attempt: u64, outcome: Result<Json, StepError>) {
         let Some(frame) = self.run.frames.get(&id) else { return };
-        let Place::Attempt { step, key } = frame.place.clone() else { return };
-        if frame.tries.get(&step).is_none_or(|tries| tries.attempt != attempt) {
+        let Place::Attempt { step, key, since } = frame.place.clone() else { return };
+        if since != attempt {
             return;
         }
+        let attempt = frame.tries.get(&step).map_or(1, |tries| tries.attempt);
         let step = self.step_named(&step);
         match outcome.and_then(|output| self.accept(step, &output)) {
             Ok(output) => {
                 if let Some(key) = key {
-                    let held = HeldKey { frame: id, step: step.id.clone(), key };
+                    let held = HeldKey { frame: id, step: step.id.clone(), key, since };
                     self.turn.commands.push(Command::SettleKey(held, Some(output.clone())));
                 }
                 self.finish_step(id, step, output);

@@ -192,12 +192,12 @@ impl<'a> Decision<'a> {
         match self.run.frame(id).place.clone() {
             Place::Ended { .. } => return,
             Place::Fork { .. } => return self.withdraw(id, exit),
-            Place::Attempt { step, key } => {
+            Place::Attempt { step, key, .. } => {
                 self.turn.commands.push(Command::Stop(id));
                 self.free_key(id, &step, key);
             }
             Place::Backoff { step, key, .. } => self.free_key(id, &step, key),
-            Place::Key { step, key, taken: false } => self.free_key(id, &step, Some(key)),
+            Place::Key { step, key, taken: false, .. } => self.free_key(id, &step, Some(key)),
             Place::Child { run, .. } => self.turn.commands.push(Command::CancelRun(run)),
             Place::At { .. } | Place::Sleep { .. } | Place::Key { .. } => {}
         }
@@ -209,7 +209,8 @@ impl<'a> Decision<'a> {
 
     pub(super) fn free_key(&mut self, frame: FrameId, step: &StepId, key: Option<String>) {
         if let Some(key) = key {
-            self.turn.commands.push(Command::SettleKey(HeldKey { frame, step: step.clone(), key }, None));
+            let held = HeldKey { frame, step: step.clone(), key, since: self.run.version };
+            self.turn.commands.push(Command::SettleKey(held, None));
         }
     }
 }

@@ -51,21 +51,28 @@ pub enum Input {
     Outcome {
         /// The frame.
         frame: FrameId,
-        /// The attempt's number.
-        attempt: u32,
+        /// Which attempt: [`Call::since`].
+        since: u64,
         /// How it ended.
         outcome: Result<Json, StepError>,
     },
-    /// The process ended while attempts were in flight; they are made again.
-    Interrupted,
+    /// It was loaded: attempts that stand in its frames were cut off and are made again.
+    Loaded,
     /// A timer may be due.
     Due,
     /// What became of the explicit key that a frame wants.
     Key {
         /// The frame.
         frame: FrameId,
+        /// Which wish: [`HeldKey::since`].
+        since: u64,
         /// What the store says.
         answer: KeyAnswer,
+    },
+    /// The explicit key that a frame waits for may be free.
+    KeyFreed {
+        /// The frame.
+        frame: FrameId,
     },
     /// An invoked run ended.
     ChildEnded {
@@ -85,6 +92,19 @@ pub enum Input {
     More,
 }
 
+impl Input {
+    /// Inputs that wait together are taken in this order: facts before requests, and deadlines last.
+    pub(crate) fn rank(&self) -> u8 {
+        match self {
+            Input::Start | Input::Loaded | Input::More => 0,
+            Input::Outcome { .. } | Input::ChildEnded { .. } | Input::Key { .. } => 1,
+            Input::KeyFreed { .. } => 2,
+            Input::Cancel { .. } => 3,
+            Input::Due => 4,
+        }
+    }
+}
+
 /// What the store says about an explicit idempotency key.
 #[derive(Clone, Debug, PartialEq)]
 pub enum KeyAnswer {
@@ -94,8 +114,6 @@ pub enum KeyAnswer {
     Taken,
     /// Another step has used it; this was its output.
     Done(Value),
-    /// The step that held it failed, so it is free again.
-    Freed,
 }
 
 /// What follows from one input.
@@ -141,6 +159,8 @@ pub struct Call {
     pub attempt: u32,
     /// The explicit idempotency key, if any.
     pub key: Option<String>,
+    /// The number of the record that began it, which no other attempt of the run has.
+    pub since: u64,
 }
 
 /// An explicit idempotency key and who wants it.
@@ -152,6 +172,8 @@ pub struct HeldKey {
     pub step: StepId,
     /// The key.
     pub key: String,
+    /// The number of the record that wanted it, which no other wish of the run has.
+    pub since: u64,
 }
 
 /// An event that a step sends.
@@ -196,13 +218,14 @@ impl Run {
 
     /// What must be done for this run if nobody is doing it: the commands that recovery gives again.
     ///
-    /// Attempts are not among them: those are [interrupted](Input::Interrupted) first.
+    /// Attempts are not among them: [`Input::Loaded`] makes them again.
     pub fn outstanding(&self) -> Vec<Command> {
         self.frames
             .iter()
             .filter_map(|(id, frame)| match &frame.place {
-                Place::Key { step, key, .. } => {
-                    Some(Command::WantKey(HeldKey { frame: *id, step: step.clone(), key: key.clone() }))
+                Place::Key { step, key, taken: false, since } => {
+                    let held = HeldKey { frame: *id, step: step.clone(), key: key.clone(), since: *since };
+                    Some(Command::WantKey(held))
                 }
                 _ => None,
             })
@@ -224,10 +247,11 @@ impl<'a> Decision<'a> {
     fn take(&mut self, input: Input) {
         match input {
             Input::Start => self.start(),
-            Input::Outcome { frame, attempt, outcome } => self.outcome(frame, attempt, outcome),
-            Input::Interrupted => self.interrupted(),
+            Input::Outcome { frame, since, outcome } => self.outcome(frame, since, outcome),
+            Input::Loaded => self.loaded(),
             Input::Due => self.due(),
-            Input::Key { frame, answer } => self.key_answer(frame, answer),
+            Input::Key { frame, since, answer } => self.key_answer(frame, since, answer),
+            Input::KeyFreed { frame } => self.key_freed(frame),
             Input::ChildEnded { frame, run, result } => self.child_ended(frame, run, result),
             Input::Cancel { reason } => self.cancel(reason),
             Input::More => self.agenda.extend(self.run.frames.keys().copied()),

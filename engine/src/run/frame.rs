@@ -68,6 +68,8 @@ pub enum Place {
         key: String,
         /// Another holds it.
         taken: bool,
+        /// The number of the record that wanted it: an answer to an earlier wish is not for this one.
+        since: u64,
     },
     /// An attempt is being made.
     Attempt {
@@ -76,6 +78,8 @@ pub enum Place {
         /// The explicit idempotency key, if any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key: Option<String>,
+        /// The number of the record that began it: the outcome of an earlier attempt is not for this one.
+        since: u64,
     },
     /// Between two attempts.
     Backoff {

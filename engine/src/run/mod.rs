@@ -253,6 +253,7 @@ impl Run {
 
     fn change(&mut self, record: &Record) {
         let Record { frame: id, at, fact } = record;
+        let since = self.version;
         match fact {
             Fact::Started { vars, due } => {
                 self.head.vars = vars.clone();
@@ -299,7 +300,7 @@ impl Run {
                 self.frame_mut(*id).blocks.pop();
             }
             Fact::KeyWanted { step, key } => {
-                self.frame_mut(*id).place = Place::Key { step: step.clone(), key: key.clone(), taken: false };
+                self.frame_mut(*id).place = Place::Key { step: step.clone(), key: key.clone(), taken: false, since };
             }
             Fact::KeyTaken { .. } => self.mark_key(*id, true),
             Fact::KeyFreed { .. } => self.mark_key(*id, false),
@@ -310,7 +311,7 @@ impl Run {
                     tries.since = *at;
                 }
                 tries.attempt = *attempt;
-                frame.place = Place::Attempt { step: step.clone(), key: key.clone() };
+                frame.place = Place::Attempt { step: step.clone(), key: key.clone(), since };
             }
             Fact::AttemptInterrupted { step, .. } => {
                 self.frame_mut(*id).tries.entry(step.clone()).or_default().interrupted += 1;
