@@ -37,7 +37,7 @@ pub use error::{Error, ErrorKind};
 pub use ids::{EventId, FrameId, ParseIdError, Position, RunId};
 pub use kind::{BoxFuture, Connection, Environment, Output, StepContext, StepError, StepKind};
 pub use observe::{Notice, Observer};
-pub use once::KEY_RETENTION;
+pub use once::{KEY_RETENTION, KEY_WAITERS_MAX};
 pub use redact::{REDACTED, Redactor, SECRET_BYTES_MIN};
 pub use report::{DelayedEvent, EventReport, RunReport, StepReport};
 pub use send::{DEDUPE_DAYS, EVENT_BYTES_MAX, Event, Receipt};

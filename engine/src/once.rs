@@ -2,15 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use wf_dsl::{Period, Time, Value};
+use wf_dsl::{Period, Time};
 
 use crate::ids::{FrameId, Position, RunId};
 use crate::rows::{from_bytes, to_bytes};
-use crate::run::{HeldKey, KeyAnswer, StepId};
+use crate::run::{HeldKey, StepId, Stored};
 use crate::store::{Commit, Key, Ready, Row, Rows, Write};
 
 /// How long a used key is remembered.
 pub const KEY_RETENTION: Period = Period(30 * 24 * 3_600_000);
+
+/// How many steps may wait for one key to be woken; more of them ask again from time to time.
+pub const KEY_WAITERS_MAX: usize = 200;
 
 /// The row of a key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,8 +27,8 @@ enum OnceRow {
         #[serde(default)]
         waiters: Vec<Waiter>,
     },
-    /// A step has succeeded under this key.
-    Done { output: Value, until: Time },
+    /// A step has succeeded under this key. A large output stands in the chunk rows of its run.
+    Done { output: Stored, run: RunId, until: Time },
 }
 
 /// A step that waits for the holder.
@@ -53,31 +56,32 @@ pub(crate) enum Wish {
     /// To hold it.
     Want,
     /// To be done with it; with the output of a success.
-    Settle(Option<Value>),
+    Settle(Option<Stored>),
 }
 
 /// What the rule says of one use.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct KeyVerdict {
-    /// For a wish to hold it: `held`, `taken`, or `done` with the output.
+    /// For a wish to hold it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) answer: Option<String>,
-    #[serde(default)]
-    pub(crate) output: Value,
+    pub(crate) answer: Option<Told>,
     /// The runs that were woken because the key became free.
     #[serde(default)]
     pub(crate) woken: Vec<Waiter>,
 }
 
-impl KeyVerdict {
-    /// What the run that wanted the key is told.
-    pub(crate) fn into_answer(self) -> Option<KeyAnswer> {
-        match self.answer.as_deref()? {
-            "held" => Some(KeyAnswer::Held),
-            "taken" => Some(KeyAnswer::Taken),
-            _ => Some(KeyAnswer::Done(self.output)),
-        }
-    }
+/// What the run that wanted a key is told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Told {
+    /// It holds it now.
+    Held,
+    /// Another step holds it.
+    Taken,
+    /// Another step holds it, and no more can wait to be woken.
+    Crowded,
+    /// A step of this run has succeeded under it, with this output.
+    Done { run: RunId, output: Stored },
 }
 
 /// What names a key in the store: workflow, step and key.
@@ -119,23 +123,27 @@ pub(crate) fn judge(usage: &KeyUse, now: Time, rows: &mut Rows, commit: &mut Com
     let HeldKey { frame, step, .. } = &usage.held;
     let mine = |run: &RunId, at: &FrameId| *run == usage.run && at == frame;
     match (&usage.wish, found) {
-        (Wish::Want, Some((_, OnceRow::Done { output, until }))) if until > now => {
-            KeyVerdict { answer: Some("done".into()), output, ..KeyVerdict::default() }
+        (Wish::Want, Some((_, OnceRow::Done { output, run, until }))) if until > now => {
+            KeyVerdict { answer: Some(Told::Done { run, output }), ..KeyVerdict::default() }
         }
         (Wish::Want, Some((key, OnceRow::Held { run, frame: at, step, mut waiters }))) if !mine(&run, &at) => {
             let waiter = Waiter { run: usage.run, frame: *frame, order: usage.order };
-            if !waiters.contains(&waiter) {
-                waiters.push(waiter);
+            if waiters.contains(&waiter) {
+                return KeyVerdict { answer: Some(Told::Taken), ..KeyVerdict::default() };
             }
+            if waiters.len() >= KEY_WAITERS_MAX {
+                return KeyVerdict { answer: Some(Told::Crowded), ..KeyVerdict::default() };
+            }
+            waiters.push(waiter);
             put(Some(&key), Some(&OnceRow::Held { run, frame: at, step, waiters }));
-            KeyVerdict { answer: Some("taken".into()), ..KeyVerdict::default() }
+            KeyVerdict { answer: Some(Told::Taken), ..KeyVerdict::default() }
         }
         (Wish::Want, found) => {
             if !matches!(found, Some((_, OnceRow::Held { .. }))) {
                 let row = OnceRow::Held { run: usage.run, frame: *frame, step: step.clone(), waiters: Vec::new() };
                 put(found.as_ref().map(|(key, _)| key), Some(&row));
             }
-            KeyVerdict { answer: Some("held".into()), ..KeyVerdict::default() }
+            KeyVerdict { answer: Some(Told::Held), ..KeyVerdict::default() }
         }
         (Wish::Settle(output), found) => {
             let (key, waiters) = match found {
@@ -143,9 +151,11 @@ pub(crate) fn judge(usage: &KeyUse, now: Time, rows: &mut Rows, commit: &mut Com
                 // The key was never held, or somebody else holds it by now: nothing of it is ours to change.
                 _ => return KeyVerdict::default(),
             };
-            let done = output
-                .clone()
-                .map(|output| OnceRow::Done { output, until: Time(now.0.saturating_add(KEY_RETENTION.0)) });
+            let done = output.clone().map(|output| OnceRow::Done {
+                output,
+                run: usage.run,
+                until: Time(now.0.saturating_add(KEY_RETENTION.0)),
+            });
             put(key.as_ref(), done.as_ref());
             for waiter in &waiters {
                 let ready = Ready { workflow: waiter.run.workflow, priority: 0 };
@@ -158,6 +168,8 @@ pub(crate) fn judge(usage: &KeyUse, now: Time, rows: &mut Rows, commit: &mut Com
 
 #[cfg(test)]
 mod tests {
+    use wf_dsl::Value;
+
     use super::*;
     use crate::ids::EventId;
 
@@ -174,16 +186,37 @@ mod tests {
         judge(usage, now, rows, &mut Commit::default())
     }
 
+    fn done(n: u8, output: Value) -> Told {
+        Told::Done { run: run(n), output: Stored::small(output) }
+    }
+
+    #[test]
+    fn no_more_wait_than_can_be_woken_at_once() {
+        let mut rows = Rows::new();
+        let now = Time(0);
+        told(&usage(0, Wish::Want), now, &mut rows);
+        for n in 0..KEY_WAITERS_MAX {
+            let mut waiting = usage(1, Wish::Want);
+            waiting.held.frame = FrameId(u32::try_from(n).unwrap());
+            assert_eq!(told(&waiting, now, &mut rows).answer, Some(Told::Taken));
+            assert_eq!(told(&waiting, now, &mut rows).answer, Some(Told::Taken), "asked again");
+        }
+        assert_eq!(told(&usage(2, Wish::Want), now, &mut rows).answer, Some(Told::Crowded));
+        let settled = told(&usage(0, Wish::Settle(None)), now, &mut rows);
+        assert_eq!(settled.woken.len(), KEY_WAITERS_MAX);
+        assert!(rows.values().flatten().all(|row| row.value.len() <= crate::store::ROW_BYTES_MAX));
+    }
+
     #[test]
     fn one_holds_the_key_and_the_others_get_its_output() {
         let mut rows = Rows::new();
         let now = Time(1_000);
-        assert_eq!(told(&usage(1, Wish::Want), now, &mut rows).into_answer(), Some(KeyAnswer::Held));
-        assert_eq!(told(&usage(1, Wish::Want), now, &mut rows).into_answer(), Some(KeyAnswer::Held), "asked again");
-        assert_eq!(told(&usage(2, Wish::Want), now, &mut rows).into_answer(), Some(KeyAnswer::Taken));
-        let settled = told(&usage(1, Wish::Settle(Some(Value::Int(7)))), now, &mut rows);
+        assert_eq!(told(&usage(1, Wish::Want), now, &mut rows).answer, Some(Told::Held));
+        assert_eq!(told(&usage(1, Wish::Want), now, &mut rows).answer, Some(Told::Held), "asked again");
+        assert_eq!(told(&usage(2, Wish::Want), now, &mut rows).answer, Some(Told::Taken));
+        let settled = told(&usage(1, Wish::Settle(Some(Stored::small(Value::Int(7))))), now, &mut rows);
         assert_eq!(settled.woken.iter().map(|waiter| waiter.run).collect::<Vec<_>>(), [run(2)]);
-        assert_eq!(told(&usage(2, Wish::Want), now, &mut rows).into_answer(), Some(KeyAnswer::Done(Value::Int(7))));
+        assert_eq!(told(&usage(2, Wish::Want), now, &mut rows).answer, Some(done(1, Value::Int(7))));
     }
 
     #[test]
@@ -192,18 +225,18 @@ mod tests {
         let now = Time(1_000);
         told(&usage(1, Wish::Want), now, &mut rows);
         told(&usage(1, Wish::Settle(None)), now, &mut rows);
-        assert_eq!(told(&usage(2, Wish::Want), now, &mut rows).into_answer(), Some(KeyAnswer::Held));
+        assert_eq!(told(&usage(2, Wish::Want), now, &mut rows).answer, Some(Told::Held));
     }
 
     #[test]
     fn a_used_key_is_remembered_for_its_retention_and_not_longer() {
         let mut rows = Rows::new();
         told(&usage(1, Wish::Want), Time(5), &mut rows);
-        told(&usage(1, Wish::Settle(Some(Value::Null))), Time(5), &mut rows);
+        told(&usage(1, Wish::Settle(Some(Stored::default()))), Time(5), &mut rows);
         let last = Time(5 + KEY_RETENTION.0 - 1);
-        assert_eq!(told(&usage(2, Wish::Want), last, &mut rows).into_answer(), Some(KeyAnswer::Done(Value::Null)));
+        assert_eq!(told(&usage(2, Wish::Want), last, &mut rows).answer, Some(done(1, Value::Null)));
         let after = Time(5 + KEY_RETENTION.0);
-        assert_eq!(told(&usage(2, Wish::Want), after, &mut rows).into_answer(), Some(KeyAnswer::Held));
+        assert_eq!(told(&usage(2, Wish::Want), after, &mut rows).answer, Some(Told::Held));
     }
 
     #[test]
@@ -211,6 +244,6 @@ mod tests {
         let mut rows = Rows::new();
         told(&usage(1, Wish::Want), Time(0), &mut rows);
         told(&usage(2, Wish::Settle(None)), Time(0), &mut rows);
-        assert_eq!(told(&usage(3, Wish::Want), Time(0), &mut rows).into_answer(), Some(KeyAnswer::Taken));
+        assert_eq!(told(&usage(3, Wish::Want), Time(0), &mut rows).answer, Some(Told::Taken));
     }
 }

@@ -239,7 +239,7 @@ impl<'a> Tracker<'a> {
                 line.status = "waiting";
                 line.error = Some(failure.clone());
             }),
-            Fact::Slept { step, .. } | Fact::Invoked { step, detached: false, .. } | Fact::KeyTaken { step } => {
+            Fact::Slept { step, .. } | Fact::Invoked { step, detached: false, .. } | Fact::KeyTaken { step, .. } => {
                 self.line(frame, step, |line| line.status = "waiting");
             }
             Fact::Finished { step, output } => {
@@ -304,7 +304,7 @@ impl<'a> Tracker<'a> {
         }
         match self.replay.frames.get(&parent.frame).map(|frame| &frame.place) {
             Some(Place::Fork { fork, .. }) => {
-                fork.keys.get(parent.index as usize).cloned().unwrap_or_else(|| parent.index.to_string())
+                fork.key(parent.index).map_or_else(|| parent.index.to_string(), str::to_owned)
             }
             _ => parent.index.to_string(),
         }

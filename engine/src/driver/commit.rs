@@ -11,9 +11,9 @@ use super::{Done, Driver, KeyAnswerOf};
 use crate::error::{Error, ErrorKind};
 use crate::ids::{FrameId, RunId};
 use crate::observe::Notice;
-use crate::once::{self, KeyUse, KeyVerdict, Wish};
+use crate::once::{self, KeyUse, KeyVerdict, Told, Wish};
 use crate::rows;
-use crate::run::{Blob, Command, Cx, Failure, HeldKey, Input, Place, Record, Run, Status};
+use crate::run::{Blob, Command, Cx, Failure, HeldKey, Input, KeyAnswer, Place, Record, Run, Status, Stored};
 use crate::store::{Commit, CommitError, Due, Fence, Guard, InboxKey, Key, Ready, Receipt, Row, Write};
 
 /// Records after which the head and the frames are written again, so that recovery stays short.
@@ -167,7 +167,7 @@ impl Driver {
                 let verdicts: Vec<KeyVerdict> = serde_json::from_value(answer).unwrap_or_default();
                 let answers = wishes.into_iter().zip(verdicts).map(|((frame, since), verdict)| {
                     let woken = verdict.woken.iter().map(|waiter| (waiter.run, waiter.frame)).collect();
-                    KeyAnswerOf { frame, since, answer: verdict.into_answer(), woken }
+                    KeyAnswerOf { frame, since, answer: verdict.answer, woken }
                 });
                 (receipt, answers.collect())
             });
@@ -237,10 +237,25 @@ impl Driver {
         }
         let mut woken = Vec::new();
         for key in keys {
-            if let Some(answer) = key.answer {
-                active.inputs.push_back(Input::Key { frame: key.frame, since: key.since, answer });
-            }
+            let (frame, since) = (key.frame, key.since);
             woken.extend(key.woken);
+            let answer = match key.answer {
+                None => continue,
+                Some(Told::Held) => KeyAnswer::Held,
+                Some(Told::Taken) => KeyAnswer::Taken,
+                Some(Told::Crowded) => KeyAnswer::Crowded,
+                Some(Told::Done { output: Stored { blob: Some(blob), .. }, run: holder }) => {
+                    active.hints += 1;
+                    let store = self.parts.store.clone();
+                    self.work.push(Box::pin(async move {
+                        let output = super::load::blob(&*store, holder, blob).await;
+                        Done::KeyRead { run: id, frame, since, output }
+                    }));
+                    continue;
+                }
+                Some(Told::Done { output, .. }) => KeyAnswer::Done(output.value),
+            };
+            active.inputs.push_back(Input::Key { frame, since, answer });
         }
         for (run, frame) in woken {
             self.wake(run, vec![Input::KeyFreed { frame }], true);
@@ -261,6 +276,17 @@ impl Driver {
         }
         if ended.is_some() {
             self.tell_waiting(id, &Ok(()));
+        }
+        self.step(id);
+    }
+
+    /// The large output of a key has been read.
+    pub(super) fn key_read(&mut self, id: RunId, frame: FrameId, since: u64, output: Result<Value, Error>) {
+        let Some(active) = self.active.get_mut(&id) else { return };
+        active.hints = active.hints.saturating_sub(1);
+        match output {
+            Ok(output) => active.inputs.push_back(Input::Key { frame, since, answer: KeyAnswer::Done(output) }),
+            Err(error) => tracing::error!(run = %id, %error, "the output of an idempotency key cannot be read"),
         }
         self.step(id);
     }

@@ -174,10 +174,11 @@ pub(crate) async fn blob(store: &dyn Store, id: RunId, blob: Blob) -> Result<Val
 
 fn each_stored(run: &mut Run, visit: &mut dyn FnMut(&mut Stored)) {
     visit(&mut run.head.output);
+    run.head.vars.values_mut().for_each(&mut *visit);
     for frame in run.frames.values_mut() {
         frame.outputs.values_mut().for_each(&mut *visit);
         match &mut frame.place {
-            Place::Fork { fork, .. } => fork.items.iter_mut().for_each(&mut *visit),
+            Place::Fork { fork, .. } => fork.items.iter_mut().chain(&mut fork.keys).for_each(&mut *visit),
             Place::Ended { output, .. } => visit(output),
             _ => {}
         }

@@ -17,16 +17,17 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, oneshot};
-use wf_dsl::Time;
+use wf_dsl::{Time, Value};
 
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::ids::{FrameId, Position, RunId};
 use crate::kind::{BoxFuture, Environment, StepError, StepKind};
 use crate::observe::{Notice, Observer};
+use crate::once::Told;
 use crate::redact::Redactor;
 use crate::registry::Registry;
-use crate::run::{Input, KeyAnswer, Live, Place};
+use crate::run::{Input, Live, Place};
 use crate::send::{Incoming, Receipt as Sent};
 use crate::store::{CommitError, Due, Fence, Key, Receipt, Row, Store, StoreError, Table};
 use crate::timers::{Timers, WINDOW};
@@ -74,6 +75,7 @@ enum Done {
     TickLooked(u32, Time, Box<cron::Line>, Result<Option<RunId>, Error>),
     Ticked(Result<cron::Tick, CommitError>),
     DelayRead(Key, Result<Vec<Option<Row>>, StoreError>),
+    KeyRead { run: RunId, frame: FrameId, since: u64, output: Result<Value, Error> },
     Retry(RunId),
 }
 
@@ -96,7 +98,7 @@ struct Loading {
 struct KeyAnswerOf {
     frame: FrameId,
     since: u64,
-    answer: Option<KeyAnswer>,
+    answer: Option<Told>,
     woken: Vec<(RunId, FrameId)>,
 }
 
@@ -310,6 +312,7 @@ impl Driver {
             Done::DelayRead(key, row) => self.delay_read(&key, row),
             Done::TickLooked(id, tick, line, open) => self.tick_looked(id, tick, *line, open),
             Done::Ticked(tick) => self.ticked(tick),
+            Done::KeyRead { run, frame, since, output } => self.key_read(run, frame, since, output),
             Done::Retry(run) => self.step(run),
         }
     }

@@ -18,6 +18,11 @@ use crate::kind::StepError;
 /// How often the process may end during attempts of one step before the run is a dead letter.
 pub const INTERRUPTIONS_MAX: u32 = 20;
 
+/// The longest explicit idempotency key, in bytes.
+pub const KEY_BYTES_MAX: usize = 1 << 10;
+/// When a step asks again for a key for which too many wait.
+const CROWDED_KEY: Period = Period::seconds(5);
+
 impl Run {
     /// The body of a step with every expression filled in, secrets included, for an attempt in flight.
     ///
@@ -69,6 +74,10 @@ impl<'a> Decision<'a> {
             Value::Int(key) => key.to_string(),
             other => return Err(super::decide::type_failure(step, "idempotency_key", "a string", &other)),
         };
+        if key.len() > KEY_BYTES_MAX {
+            let message = format!("the key has {} bytes, more than {KEY_BYTES_MAX}", key.len());
+            return Err(Failure::new("validation.key", message, Some(&step.id)));
+        }
         self.want_key(id, step, key);
         Ok(())
     }
@@ -81,15 +90,19 @@ impl<'a> Decision<'a> {
 
     pub(super) fn key_answer(&mut self, id: FrameId, wish: u64, answer: KeyAnswer) {
         let place = self.run.frames.get(&id).map(|frame| frame.place.clone());
-        let Some(Place::Key { step, key, taken, since }) = place else { return };
+        let Some(Place::Key { step, key, taken, since, .. }) = place else { return };
         if since != wish {
             return;
         }
         let step = self.step_named(&step);
         match answer {
             KeyAnswer::Held => self.attempt(id, step, 1, Some(key)),
-            KeyAnswer::Taken if !taken => self.emit(id, Fact::KeyTaken { step: step.id.clone() }),
-            KeyAnswer::Taken => {}
+            KeyAnswer::Taken if !taken => self.emit(id, Fact::KeyTaken { step: step.id.clone(), again: None }),
+            KeyAnswer::Crowded if !taken => {
+                let again = Some(self.due_after(CROWDED_KEY));
+                self.emit(id, Fact::KeyTaken { step: step.id.clone(), again });
+            }
+            KeyAnswer::Taken | KeyAnswer::Crowded => {}
             KeyAnswer::Done(output) => self.finish_step(id, step, output),
         }
     }
@@ -97,7 +110,7 @@ impl<'a> Decision<'a> {
     /// A frame that waits for its key asks again; one whose wish is on its way waits for the answer.
     pub(super) fn key_freed(&mut self, id: FrameId) {
         let place = self.run.frames.get(&id).map(|frame| frame.place.clone());
-        let Some(Place::Key { step, key, taken: true, since }) = place else { return };
+        let Some(Place::Key { step, key, taken: true, since, .. }) = place else { return };
         self.emit(id, Fact::KeyFreed { step: step.clone() });
         self.turn.commands.push(Command::WantKey(HeldKey { frame: id, step, key, since }));
     }
@@ -154,11 +167,13 @@ impl<'a> Decision<'a> {
         let step = self.step_named(&step);
         match outcome.and_then(|output| self.accept(step, &output)) {
             Ok(output) => {
+                let output = self.store(output);
                 if let Some(key) = key {
                     let held = HeldKey { frame: id, step: step.id.clone(), key, since };
                     self.turn.commands.push(Command::SettleKey(held, Some(output.clone())));
                 }
-                self.finish_step(id, step, output);
+                self.emit(id, Fact::Finished { step: step.id.clone(), output });
+                self.go_on_behind(id, step);
             }
             Err(error) => self.attempt_failed(id, step, attempt, key, error),
         }
@@ -188,7 +203,8 @@ impl<'a> Decision<'a> {
             step: Some(step.id.clone()),
             attempt: Some(attempt),
             data: Value::from_json(&error.data),
-        };
+        }
+        .within_limits();
         let retriable = error.retriable.unwrap_or_else(|| self.is_retriable(step, &error.code));
         let retry_after = error.retry_after.and_then(|after| i64::try_from(after.as_millis()).ok()).map(Period);
         match self.judge(id, step, Failed { code: &error.code, retriable, retry_after }) {

@@ -78,7 +78,7 @@ impl<'a> Decision<'a> {
 
     /// A step failed for good: retry of a block, its handlers, then outwards.
     pub(super) fn fail(&mut self, id: FrameId, step: &'a Step, failure: Failure) {
-        let Some(failure) = self.retry_block(id, step, failure) else { return };
+        let Some(failure) = self.retry_block(id, step, failure.within_limits()) else { return };
         self.emit(id, Fact::Failed { step: step.id.clone(), failure: failure.clone() });
         match matching(&step.catch, &failure.code) {
             Some((index, Handler { steps: Some(list), .. })) => {

@@ -8,6 +8,7 @@ use super::fact::{Fact, Failure};
 use super::frame::Place;
 use super::key::Visit;
 use crate::ids::{FrameId, RunId};
+use crate::send::EVENT_BYTES_MAX;
 
 /// The signature of a workflow for `invoke` and for runs by hand: the data of its first event trigger, or its `input`.
 pub(crate) fn signature(plan: &Plan) -> Option<&Type> {
@@ -33,6 +34,10 @@ impl<'a> Decision<'a> {
             Some(event) => self.fit(step, &event.data, &data, "validation.event")?,
             None => data,
         };
+        if data.size_within(EVENT_BYTES_MAX).is_none() {
+            let message = format!("the data of `{name}` has more than {EVENT_BYTES_MAX} bytes");
+            return Err(Failure::new("validation.event", message, Some(&step.id)));
+        }
         let sender_id = match sender_id {
             Some(form) => Some(match self.fill(id, step, "id", form)? {
                 Value::String(text) => text.to_string(),
@@ -66,7 +71,7 @@ impl<'a> Decision<'a> {
         with: &Form,
         detach: bool,
     ) -> Result<(), Failure> {
-        let with = self.fill(id, step, "with", with)?;
+        let with = self.bounded(step, self.fill(id, step, "with", with)?)?;
         let Some((number, callee)) = self.cx.workflows.newest(workflow) else {
             let message = format!("there is no workflow `{workflow}`");
             return Err(Failure::new("invoke.unknown", message, Some(&step.id)));

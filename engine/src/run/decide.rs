@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 use wf_dsl::{Body, Form, List, ListIx, Object, Owner, Period, Step, StepIx, Time, Value, Workflow};
 
-use super::fact::{Fact, Failure, Record, StepId};
+use super::fact::{Fact, Failure, Record, StepId, Vars};
 use super::frame::{Exit, Place, Role};
 use super::key::Visit;
 use super::scope::{FrameScope, Live};
@@ -112,6 +112,8 @@ pub enum KeyAnswer {
     Held,
     /// Another step holds it.
     Taken,
+    /// Another step holds it, and too many wait for it: this one asks again later.
+    Crowded,
     /// Another step has used it; this was its output.
     Done(Value),
 }
@@ -139,7 +141,7 @@ pub enum Command {
     /// Ask the store for an explicit idempotency key.
     WantKey(HeldKey),
     /// Tell the store how the step with this explicit key ended; none is a failure.
-    SettleKey(HeldKey, Option<Value>),
+    SettleKey(HeldKey, Option<Stored>),
     /// Send an event, in the same commit.
     Send(SendEvent),
     /// Start a run, in the same commit.
@@ -223,7 +225,7 @@ impl Run {
         self.frames
             .iter()
             .filter_map(|(id, frame)| match &frame.place {
-                Place::Key { step, key, taken: false, since } => {
+                Place::Key { step, key, taken: false, since, .. } => {
                     let held = HeldKey { frame: *id, step: step.clone(), key: key.clone(), since: *since };
                     Some(Command::WantKey(held))
                 }
@@ -361,6 +363,15 @@ impl<'a> Decision<'a> {
         Stored { value, blob: Some(blob) }
     }
 
+    /// The value, if it is not longer than an output may be.
+    pub(super) fn bounded(&self, step: &Step, value: Value) -> Result<Value, Failure> {
+        if value.size_within(OUTPUT_BYTES_MAX).is_some() {
+            return Ok(value);
+        }
+        let message = format!("the value is larger than {OUTPUT_BYTES_MAX} bytes");
+        Err(Failure::new("validation.output", message, Some(&step.id)))
+    }
+
     fn next_chunk(&self) -> u32 {
         let taken = self.turn.blobs.last().map_or(0, |(blob, _)| blob.first + blob.bytes.div_ceil(CHUNK_BYTES as u32));
         taken.max(self.run.head.next_chunk)
@@ -381,12 +392,12 @@ impl<'a> Decision<'a> {
 
     fn start(&mut self) {
         let workflow = self.workflow();
-        let mut vars = Object::new();
+        let mut vars = Vars::new();
         let root: StepId = "".into();
         let mut wrong = None;
         for (name, variable) in &workflow.vars {
             match self.fill_at(FrameId::ROOT, &root, "vars", &variable.value, self.cx.now) {
-                Ok(value) => drop(vars.insert(name.clone(), value)),
+                Ok(value) => drop(vars.insert(name.clone(), self.store(value))),
                 Err(failure) => wrong = wrong.or(Some(Failure { step: None, ..failure })),
             }
         }
@@ -460,11 +471,13 @@ impl<'a> Decision<'a> {
             Body::ForEach(for_each) => self.begin_for_each(id, step, for_each),
             Body::Do(list) => self.begin_block(id, step, *list),
             Body::Fail { code, message, data } => self.begin_fail(id, step, code, message, data.as_ref()),
-            Body::Finish(form) => self.fill(id, step, "finish", form).map(|output| {
-                let output = self.store(output);
-                self.emit(id, Fact::Finished { step: step.id.clone(), output: Stored::default() });
-                self.leave(id, Exit::Finish(output));
-            }),
+            Body::Finish(form) => {
+                self.fill(id, step, "finish", form).and_then(|output| self.bounded(step, output)).map(|output| {
+                    let output = self.store(output);
+                    self.emit(id, Fact::Finished { step: step.id.clone(), output: Stored::default() });
+                    self.leave(id, Exit::Finish(output));
+                })
+            }
             Body::Wait(_) => Err(Failure::new("wf.unsupported", "this engine does not execute `wait`", Some(&step.id))),
         };
         if let Err(failure) = begun {
@@ -517,10 +530,11 @@ impl<'a> Decision<'a> {
         step: &'a Step,
         values: &'a [(wf_dsl::Spanned<String>, Form)],
     ) -> Result<(), Failure> {
-        let mut changed = Object::new();
+        let mut changed = Vec::with_capacity(values.len());
         for (name, form) in values {
-            changed.insert(name.value.clone(), self.fill(id, step, "set", form)?);
+            changed.push((name.value.clone(), self.bounded(step, self.fill(id, step, "set", form)?)?));
         }
+        let changed = changed.into_iter().map(|(name, value)| (name, self.store(value))).collect();
         self.emit(id, Fact::Set { step: step.id.clone(), values: changed });
         self.finish_step(id, step, Value::Null);
         Ok(())
@@ -647,6 +661,7 @@ impl<'a> Decision<'a> {
             Place::Sleep { until, .. } | Place::Backoff { until, .. } if until <= now && self.has_slot(id) => {
                 self.wake(id);
             }
+            Place::Key { again: Some(again), .. } if again <= now => self.key_freed(id),
             Place::Child { step, run, due: Some(due) } if due <= now => {
                 let step = self.step_named(&step);
                 self.turn.commands.push(Command::CancelRun(run));

@@ -1,5 +1,6 @@
 //! Facts: what happened to a run, in the past tense. A run's state is the fold of its records.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,9 @@ use crate::ids::{EventId, FrameId, RunId};
 
 /// A step's id. Ids are unique in a workflow, nested steps included, so this is a step's whole path.
 pub type StepId = Arc<str>;
+
+/// Variables by name.
+pub type Vars = BTreeMap<String, Stored>;
 
 /// One fact, where and when it happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,7 +34,7 @@ pub enum Fact {
     /// The run began with these variables.
     Started {
         /// First values of the variables.
-        vars: Object,
+        vars: Vars,
         /// When the whole run times out.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         due: Option<Time>,
@@ -56,7 +60,7 @@ pub enum Fact {
         /// The step.
         step: StepId,
         /// The variables that changed.
-        values: Object,
+        values: Vars,
     },
     /// A list inside a step (or the workflow's own handler) was entered.
     Opened {
@@ -88,6 +92,9 @@ pub enum Fact {
     KeyTaken {
         /// The step.
         step: StepId,
+        /// When it asks again by itself, because too many wait for all to be woken.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        again: Option<Time>,
     },
     /// The holder of the key gave it up; this step asks again.
     KeyFreed {
@@ -186,9 +193,9 @@ pub enum Fact {
         /// The items of a `for_each`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         items: Option<Stored>,
-        /// The keys of its iterations; empty if they are the indexes.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        keys: Vec<String>,
+        /// The list of the keys of its iterations; none if they are the indexes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        keys: Option<Stored>,
         /// How many iterations may fail.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         failures_max: Option<u32>,
@@ -289,6 +296,11 @@ pub struct Failure {
     pub data: Value,
 }
 
+/// The longest message of an error, in bytes.
+pub const ERROR_MESSAGE_BYTES_MAX: usize = 2 << 10;
+/// The longest data of an error, in bytes of JSON: an error is copied into everything that it passes through.
+pub const ERROR_DATA_BYTES_MAX: usize = 16 << 10;
+
 fn is_null(value: &Value) -> bool {
     *value == Value::Null
 }
@@ -297,6 +309,19 @@ impl Failure {
     /// A failure of a step.
     pub fn new(code: impl Into<String>, message: impl Into<String>, step: Option<&StepId>) -> Self {
         Failure { code: code.into(), message: message.into(), step: step.cloned(), attempt: None, data: Value::Null }
+    }
+
+    /// The failure within its limits: a message that is too long is cut, data that is too long is left out.
+    pub(super) fn within_limits(mut self) -> Self {
+        if self.data.size_within(ERROR_DATA_BYTES_MAX).is_none() {
+            self.data = Value::Null;
+            self.message.truncate(self.message.floor_char_boundary(ERROR_MESSAGE_BYTES_MAX));
+            self.message.push_str(&format!(" (its data is left out: more than {ERROR_DATA_BYTES_MAX} bytes)"));
+        } else if self.message.len() > ERROR_MESSAGE_BYTES_MAX {
+            self.message.truncate(self.message.floor_char_boundary(ERROR_MESSAGE_BYTES_MAX));
+            self.message.push('…');
+        }
+        self
     }
 
     /// The failure as expressions see it.

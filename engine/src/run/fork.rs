@@ -18,7 +18,7 @@ pub const ITEMS_MAX: usize = 100_000;
 impl<'a> Decision<'a> {
     pub(super) fn begin_parallel(&mut self, id: FrameId, step: &'a Step, branches: usize) -> Result<(), Failure> {
         let total = u32::try_from(branches).expect("branches are bounded by the file");
-        self.fork(id, step, total, Some(total.max(1)), None, Vec::new(), None)
+        self.fork(id, step, total, Some(total.max(1)), None, None, None)
     }
 
     pub(super) fn begin_for_each(&mut self, id: FrameId, step: &'a Step, for_each: &ForEach) -> Result<(), Failure> {
@@ -45,6 +45,7 @@ impl<'a> Decision<'a> {
             None => None,
         };
         let items = self.store(Value::List(items));
+        let keys = keys.map(|keys| self.store(Value::List(Arc::new(keys))));
         self.fork(id, step, total, limit, Some(items), keys, failures_max)
     }
 
@@ -54,11 +55,12 @@ impl<'a> Decision<'a> {
         step: &Step,
         for_each: &ForEach,
         items: &[Value],
-    ) -> Result<Vec<String>, Failure> {
-        let Some(form) = &for_each.key else { return Ok(Vec::new()) };
+    ) -> Result<Option<Vec<Value>>, Failure> {
+        let Some(form) = &for_each.key else { return Ok(None) };
         let now = self.run.frame(id).entered;
         let mut seen = HashSet::new();
         let mut keys = Vec::with_capacity(items.len());
+        let mut size = 0;
         for (index, item) in (0..).zip(items) {
             let mut bound = vec![(for_each.item.value.as_str(), item.clone())];
             if let Some(name) = &for_each.index {
@@ -73,9 +75,14 @@ impl<'a> Decision<'a> {
                 let message = format!("two items have the key `{key}`");
                 return Err(Failure::new("for_each.duplicate_key", message, Some(&step.id)));
             }
-            keys.push(key);
+            size += key.len();
+            if size > OUTPUT_BYTES_MAX {
+                let message = format!("the keys are longer than {OUTPUT_BYTES_MAX} bytes together");
+                return Err(Failure::new("for_each.too_large", message, Some(&step.id)));
+            }
+            keys.push(Value::String(key.into()));
         }
-        Ok(keys)
+        Ok(Some(keys))
     }
 
     #[allow(clippy::too_many_arguments, reason = "the fields of one fact, named where it is made")]
@@ -86,7 +93,7 @@ impl<'a> Decision<'a> {
         total: u32,
         limit: Option<u32>,
         items: Option<Stored>,
-        keys: Vec<String>,
+        keys: Option<Stored>,
         failures_max: Option<u32>,
     ) -> Result<(), Failure> {
         let due = match &step.timeout {
@@ -161,11 +168,29 @@ impl<'a> Decision<'a> {
                 (last.cloned().unwrap_or_default(), None, false)
             }
         };
+        let output = if self.is_output_read(parent) { output } else { Stored::default() };
         self.emit(id, Fact::Ended { output, failure: failure.clone(), cancelled });
-        if let Some(failure) = failure {
-            self.part_failed(parent, failure);
+        match failure {
+            Some(failure) => self.part_failed(parent, failure),
+            None => self.check_outputs(parent),
         }
         self.agenda.push_back(parent);
+    }
+
+    /// Whether the outputs of a step's parts are put together when they have ended.
+    fn is_output_read(&self, parent: FrameId) -> bool {
+        let step = self.fork_at(parent).map(|(step, _)| step);
+        matches!(step.map(|step| &step.body), Some(Body::ForEach(for_each)) if for_each.outputs_read)
+    }
+
+    /// A loop fails at the iteration whose output makes `outputs` too large.
+    fn check_outputs(&mut self, parent: FrameId) {
+        let Some((step, fork)) = self.fork_at(parent) else { return };
+        if fork.output_bytes > OUTPUT_BYTES_MAX && fork.closing.is_none() {
+            let message = format!("`outputs` is larger than {OUTPUT_BYTES_MAX} bytes");
+            let failure = Failure::new("for_each.too_large", message, Some(&step.id));
+            self.withdraw(parent, Exit::Error(failure));
+        }
     }
 
     fn part_failed(&mut self, parent: FrameId, failure: Failure) {
@@ -204,54 +229,47 @@ impl<'a> Decision<'a> {
         let Some((_, fork)) = self.fork_at(id) else { return };
         let fork = fork.clone();
         let output = match (&fork.closing, &step.body) {
-            (Some(_), _) => Ok(Value::Null),
-            (None, Body::ForEach(for_each)) => self.loop_output(step, &fork, for_each.outputs_read),
+            (Some(_), _) => Value::Null,
+            (None, Body::ForEach(for_each)) => self.loop_output(&fork, for_each.outputs_read),
             (None, Body::Parallel { branches, .. }) => {
                 let errors = fork.errors.iter().map(|(index, failure)| {
                     let branch = branches.get(*index as usize).map(|(name, _)| name.value.as_str()).unwrap_or_default();
                     part_error(failure, [("branch", Value::String(branch.into()))])
                 });
-                Ok(object([("winner", Value::Null), ("errors", Value::List(Arc::new(errors.collect())))]))
+                object([("winner", Value::Null), ("errors", Value::List(Arc::new(errors.collect())))])
             }
-            (None, _) => Ok(Value::Null),
+            (None, _) => Value::Null,
         };
         let merge = matches!(step.body, Body::Parallel { .. });
         self.emit(id, Fact::Joined { step: step.id.clone(), merge });
-        match (fork.closing, output) {
-            (Some(Exit::Error(failure)), _) => self.fail(id, step, failure),
-            (Some(exit), _) => self.leave(id, exit),
-            (None, Ok(output)) => self.finish_step(id, step, output),
-            (None, Err(failure)) => self.fail(id, step, failure),
+        match fork.closing {
+            Some(Exit::Error(failure)) => self.fail(id, step, failure),
+            Some(exit) => self.leave(id, exit),
+            None => self.finish_step(id, step, output),
         }
     }
 
-    fn loop_output(&self, step: &Step, fork: &Fork, outputs_read: bool) -> Result<Value, Failure> {
+    fn loop_output(&self, fork: &Fork, outputs_read: bool) -> Value {
         let mut outputs = Vec::new();
         if outputs_read {
-            let mut size = 0;
             for (_, frame) in self.run.frames.range(FrameId(fork.base)..FrameId(fork.base + fork.total)) {
                 let output = match &frame.place {
                     Place::Ended { output, failure: None } => output.value.clone(),
                     _ => Value::Null,
                 };
-                size += output.size_within(OUTPUT_BYTES_MAX).unwrap_or(OUTPUT_BYTES_MAX + 1);
-                if size > OUTPUT_BYTES_MAX {
-                    let message = format!("`outputs` is larger than {OUTPUT_BYTES_MAX} bytes");
-                    return Err(Failure::new("for_each.too_large", message, Some(&step.id)));
-                }
                 outputs.push(output);
             }
         }
         let errors = fork.errors.iter().map(|(index, failure)| {
-            let key = fork.keys.get(*index as usize).cloned().unwrap_or_else(|| index.to_string());
+            let key = fork.key(*index).map_or_else(|| index.to_string(), str::to_owned);
             part_error(failure, [("index", Value::Int(i64::from(*index))), ("key", Value::String(key.into()))])
         });
-        Ok(object([
+        object([
             ("outputs", Value::List(Arc::new(outputs))),
             ("errors", Value::List(Arc::new(errors.collect()))),
             ("count", Value::Int(i64::from(fork.total))),
             ("failed", Value::Int(i64::from(fork.failed))),
-        ]))
+        ])
     }
 }
 

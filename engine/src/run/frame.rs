@@ -68,6 +68,9 @@ pub enum Place {
         key: String,
         /// Another holds it.
         taken: bool,
+        /// When it asks again by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        again: Option<Time>,
         /// The number of the record that wanted it: an answer to an earlier wish is not for this one.
         since: u64,
     },
@@ -163,9 +166,12 @@ pub struct Fork {
     /// The items of a `for_each`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub items: Option<Stored>,
-    /// The keys of the iterations; empty if they are the indexes.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub keys: Vec<String>,
+    /// The list of the keys of the iterations; none if they are the indexes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<Stored>,
+    /// How long the outputs of the iterations are together, in bytes of JSON.
+    #[serde(default, skip_serializing_if = "is_none_yet")]
+    pub output_bytes: usize,
     /// How many iterations may fail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failures_max: Option<u32>,
@@ -260,6 +266,21 @@ fn is_zero(n: &u32) -> bool {
     *n == 0
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_none_yet(bytes: &usize) -> bool {
+    *bytes == 0
+}
+
+impl Fork {
+    /// The key of an iteration; none if it is its index.
+    pub fn key(&self, index: u32) -> Option<&str> {
+        match self.keys.as_ref().map(|keys| &keys.value) {
+            Some(Value::List(keys)) => keys.get(index as usize).and_then(Value::as_str),
+            _ => None,
+        }
+    }
+}
+
 impl Frame {
     /// A frame that has not begun.
     pub fn new(parent: Option<Parent>, at: Time, cursor: Position) -> Self {
@@ -296,6 +317,7 @@ impl Frame {
         let own = match &self.place {
             Place::Backoff { until, .. } | Place::Sleep { until, .. } => Some(*until),
             Place::Child { due, .. } => *due,
+            Place::Key { again, .. } => *again,
             Place::Fork { fork, .. } => fork.due,
             Place::Ended { .. } => return None,
             _ => None,

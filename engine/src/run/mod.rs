@@ -24,13 +24,13 @@ use serde::{Deserialize, Serialize};
 use wf_dsl::{Object, PlanHash, Time, Value};
 
 use crate::ids::{FrameId, Position, RunId};
-pub use attempt::INTERRUPTIONS_MAX;
+pub use attempt::{INTERRUPTIONS_MAX, KEY_BYTES_MAX};
 pub(crate) use child::signature;
 pub use decide::{
     Call, Command, Cx, HeldKey, Input, KeyAnswer, OUTPUT_BYTES_MAX, SendEvent, StartRun, TURN_TRANSITIONS, Turn,
     Workflows,
 };
-pub use fact::{Fact, Failure, Record, Status, StepId};
+pub use fact::{ERROR_DATA_BYTES_MAX, ERROR_MESSAGE_BYTES_MAX, Fact, Failure, Record, Status, StepId, Vars};
 pub use fork::ITEMS_MAX;
 pub use frame::{Block, Exit, FORK_ERRORS_MAX, Fork, Frame, Parent, Place, Role, Tries};
 pub(crate) use scope::EventScope;
@@ -98,8 +98,8 @@ pub struct Head {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Caller>,
     /// Its variables.
-    #[serde(default, skip_serializing_if = "Object::is_empty")]
-    pub vars: Object,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub vars: Vars,
     /// When it times out as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Time>,
@@ -163,7 +163,7 @@ impl Run {
                 started: at,
                 status: Status::Open,
                 parent,
-                vars: Object::new(),
+                vars: Vars::new(),
                 due: None,
                 next_frame: 1,
                 next_chunk: 0,
@@ -260,6 +260,7 @@ impl Run {
                 self.head.due = *due;
                 self.head.started = *at;
                 self.dirty.insert(*id);
+                vars.values().for_each(|value| self.take_chunks(value));
             }
             Fact::Entered { step, forget, again } => {
                 let frame = self.frame_mut(*id);
@@ -286,6 +287,7 @@ impl Run {
             Fact::Set { values, .. } => {
                 self.dirty.insert(*id);
                 self.head.vars.extend(values.iter().map(|(name, value)| (name.clone(), value.clone())));
+                values.values().for_each(|value| self.take_chunks(value));
             }
             Fact::Opened { step, role, due, error, then } => {
                 if step.is_none() {
@@ -300,10 +302,11 @@ impl Run {
                 self.frame_mut(*id).blocks.pop();
             }
             Fact::KeyWanted { step, key } => {
-                self.frame_mut(*id).place = Place::Key { step: step.clone(), key: key.clone(), taken: false, since };
+                self.frame_mut(*id).place =
+                    Place::Key { step: step.clone(), key: key.clone(), taken: false, again: None, since };
             }
-            Fact::KeyTaken { .. } => self.mark_key(*id, true),
-            Fact::KeyFreed { .. } => self.mark_key(*id, false),
+            Fact::KeyTaken { again, .. } => self.mark_key(*id, true, *again),
+            Fact::KeyFreed { .. } => self.mark_key(*id, false, None),
             Fact::AttemptStarted { step, attempt, key } => {
                 let frame = self.frame_mut(*id);
                 let tries = frame.tries.entry(step.clone()).or_default();
@@ -362,7 +365,7 @@ impl Run {
                 };
                 self.head.next_frame = self.head.next_frame.max(base + total);
                 self.frame_mut(*id).place = Place::Fork { step: step.clone(), fork: Box::new(fork) };
-                items.iter().for_each(|items| self.take_chunks(items));
+                items.iter().chain(keys).for_each(|values| self.take_chunks(values));
             }
             Fact::Branched { index } => self.branch(*id, *index, *at),
             Fact::Withdrawn { then, .. } => {
@@ -387,9 +390,10 @@ impl Run {
         }
     }
 
-    fn mark_key(&mut self, id: FrameId, is_taken: bool) {
-        if let Place::Key { taken, .. } = &mut self.frame_mut(id).place {
+    fn mark_key(&mut self, id: FrameId, is_taken: bool, ask_again: Option<Time>) {
+        if let Place::Key { taken, again, .. } = &mut self.frame_mut(id).place {
             *taken = is_taken;
+            *again = ask_again;
         }
     }
 
@@ -412,18 +416,28 @@ impl Run {
 
     fn end_frame(&mut self, id: FrameId, output: &Stored, failure: Option<&Failure>, cancelled: bool) {
         let frame = self.frame_mut(id);
-        frame.place = Place::Ended { output: output.clone(), failure: failure.cloned() };
+        // What a loop lists of a failure has no data.
+        let failure = failure.map(|failure| Failure { data: Value::Null, ..failure.clone() });
+        frame.place = Place::Ended { output: output.clone(), failure: failure.clone() };
         frame.blocks.clear();
         frame.tries.clear();
         let Some(parent) = frame.parent.clone() else { return };
+        let size = output.size();
+        let mut is_loop = false;
         if let Place::Fork { fork, .. } = &mut self.frame_mut(parent.frame).place {
             fork.ended += 1;
+            fork.output_bytes += size;
+            is_loop = fork.items.is_some();
             if let Some(failure) = failure.filter(|_| !cancelled) {
                 fork.failed += 1;
                 let at = fork.errors.partition_point(|(index, _)| *index < parent.index);
-                fork.errors.insert(at, (parent.index, failure.clone()));
+                fork.errors.insert(at, (parent.index, failure));
                 fork.errors.truncate(FORK_ERRORS_MAX);
             }
+        }
+        if is_loop {
+            // Nobody outside can read them; those of a branch are read behind its `parallel`.
+            self.frame_mut(id).outputs.clear();
         }
     }
 

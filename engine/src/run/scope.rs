@@ -47,7 +47,7 @@ impl Run {
     pub(crate) fn iteration_key(&self, parent: &Parent) -> String {
         let fork = self.frames.get(&parent.frame).map(|frame| &frame.place);
         match fork {
-            Some(Place::Fork { fork, .. }) => fork.keys.get(parent.index as usize).cloned(),
+            Some(Place::Fork { fork, .. }) => fork.key(parent.index).map(str::to_owned),
             _ => None,
         }
         .unwrap_or_else(|| parent.index.to_string())
@@ -112,7 +112,7 @@ impl Scope for FrameScope<'_> {
     }
 
     fn var(&self, name: &str) -> Option<Value> {
-        self.run.head.vars.get(name).cloned()
+        self.run.head.vars.get(name).map(|stored| stored.value.clone())
     }
 
     fn secret(&self, name: &str) -> Option<Value> {

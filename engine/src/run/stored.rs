@@ -31,6 +31,14 @@ struct Reference {
 }
 
 impl Stored {
+    /// How long it is, in bytes of JSON, give or take what its stored form adds.
+    pub fn size(&self) -> usize {
+        match self.blob {
+            Some(blob) => blob.bytes as usize,
+            None => self.value.size_within(BLOB_BYTES).unwrap_or(BLOB_BYTES),
+        }
+    }
+
     /// A small value.
     pub fn small(value: Value) -> Self {
         Stored { value, blob: None }
