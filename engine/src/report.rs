@@ -118,8 +118,10 @@ pub(crate) async fn records(store: &dyn Store, loaded: &Loaded) -> Result<Vec<Re
     records.extend(load::journal(store, id, 0).await?);
     let mut large = std::collections::HashMap::new();
     for record in &mut records {
-        if let Fact::Finished { output, .. } | Fact::RunEnded { output, .. } | Fact::Ended { output, .. } =
-            &mut record.fact
+        if let Fact::Finished { output, .. }
+        | Fact::RunEnded { output, .. }
+        | Fact::Ended { output, .. }
+        | Fact::Forked { keys: Some(output), .. } = &mut record.fact
             && let Some(blob) = output.blob
         {
             let value = match large.get(&blob.first) {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde_json::Value as Json;
-use wf_dsl::{Body, Period, Project, Step, Time};
+use wf_dsl::{Body, Period, Project, Step, Time, Value};
 use wf_engine::run::{Fact, Failure, Record, Status};
 use wf_engine::{EventId, FrameId, RunId};
 
@@ -127,12 +127,16 @@ impl<'a> Timeline<'a> {
             }
             Fact::Forked { step, base, total, items, keys, limit, .. } => {
                 if items.is_some() {
-                    self.name_iterations(run, record.frame, *base, *total, keys);
+                    let keys = match keys.as_ref().map(|keys| &keys.value) {
+                        Some(Value::List(keys)) => keys.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+                        _ => Vec::new(),
+                    };
+                    self.name_iterations(run, record.frame, *base, *total, &keys);
                 }
                 let how = if items.is_none() || limit.is_some() { "side by side" } else { "one after another" };
                 (Some(step), format!("{total} {how}"))
             }
-            Fact::KeyTaken { step } => (Some(step), "waits for another step with its idempotency key".to_owned()),
+            Fact::KeyTaken { step, .. } => (Some(step), "waits for another step with its idempotency key".to_owned()),
             Fact::CancelRequested { reason } => (None, format!("is being cancelled: {reason}")),
             Fact::RunEnded { status: Status::Failed, failure, .. } => {
                 (None, format!("failed: {}", failure.as_ref().map(reason).unwrap_or_default()))

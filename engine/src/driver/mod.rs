@@ -46,7 +46,7 @@ const CLAIM: usize = 256;
 /// Only a store that many processes share needs a lease that ends.
 const LEASE: Duration = Duration::from_secs(30);
 /// How long the loop sleeps when nothing is due, so that what no hint announced is found in the end.
-const POLL_MS: i64 = 60_000;
+const POLL_MS: i64 = 3_600_000;
 
 /// What the handle asks of the driver.
 pub(crate) enum Message {
