@@ -11,6 +11,7 @@ mod timeline;
 mod watch;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use wf_dsl::{Code, Diagnostic, Period};
@@ -28,6 +29,9 @@ use follow::{End, Session};
 use place::Place;
 use start::Start;
 use timeline::Timeline;
+
+/// How long what is left in the background may take at the end.
+const SHUTDOWN: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -71,7 +75,10 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let start = Start::of(&args, checked)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Exit::Unavailable, format!("no threads: {error}")))?;
-    runtime.block_on(live(&args, &place, surroundings, start))
+    let exit = runtime.block_on(live(&args, &place, surroundings, start));
+    // A step may hold a thread that nobody waits for any more.
+    runtime.shutdown_timeout(SHUTDOWN);
+    exit
 }
 
 /// All findings, with those of what the engine does not execute.
@@ -93,7 +100,8 @@ async fn live(args: &Args, place: &Place, surroundings: Surroundings, start: Sta
     let (heard, hears) = mpsc::unbounded_channel();
     watch::listen(&heard, &surroundings.secrets);
     let store = place.open(args).await?;
-    let clock = store.is_simulated.then(|| VirtualClock::starting_at(SystemClock::default().now()));
+    let is_simulated = store.is_simulated;
+    let clock = is_simulated.then(|| VirtualClock::starting_at(SystemClock::default().now()));
     let checked = &place.checked;
     let mut builder = Engine::builder()
         .store(store.store)
@@ -114,12 +122,15 @@ async fn live(args: &Args, place: &Place, surroundings: Surroundings, start: Sta
     let mut session = Session::new(&engine, clock, hears, timeline);
     let end = tokio::select! {
         biased;
-        end = session.go(start, args.max_wait) => end?,
-        _ = interrupted => End::Interrupted,
+        end = session.go(start, args.max_wait) => end,
+        _ = interrupted => Ok(End::Interrupted),
     };
-    let ended = outcome::Ended { args, place, surroundings: &surroundings, engine: &engine, end: &end };
+    let end = end.map_err(|failure| store_failed(args, &session).unwrap_or(failure))?;
+    let ended = outcome::Ended { args, place, surroundings: &surroundings, engine: &engine, end: &end, is_simulated };
     let exit = ended.tell(&mut session).await;
-    engine.shutdown().await;
+    if end != End::Interrupted {
+        engine.shutdown().await;
+    }
     exit
 }
 
@@ -134,6 +145,18 @@ fn plans(checked: &Checked) -> Result<Vec<wf_dsl::Plan>, Failure> {
 fn options(checked: &Checked) -> Options {
     let allow = checked.project.settings.http_allow.iter().filter_map(|entry| entry.value.parse().ok()).collect();
     Options { http: HttpOptions { allow, allow_loopback: true } }
+}
+
+/// The failure of the store, which explains whatever else failed.
+fn store_failed(args: &Args, session: &Session<'_>) -> Option<Failure> {
+    let failure = session.check_store().err()?;
+    Some(match session.roots.first() {
+        Some(run) => {
+            let command = resume_command(args, *run);
+            failure.help(format!("what was recorded is kept; when that is mended, go on with: {command}"))
+        }
+        None => failure.help("nothing was started"),
+    })
 }
 
 /// What an error of the engine means for a command.

@@ -94,9 +94,14 @@ impl<'a> Session<'a> {
         if report.origin != run {
             self.roots.push(report.origin);
         }
+        if report.ended_at.is_some() {
+            self.open.remove(&run);
+        }
         for open in self.engine.open_runs().await.map_err(failed)? {
-            if self.roots.contains(&self.engine.report(open).await.map_err(failed)?.origin) {
+            let report = self.engine.report(open).await.map_err(failed)?;
+            if self.roots.contains(&report.origin) {
                 self.open.insert(open);
+                self.timeline.resume(self.engine.now(), &report);
             }
         }
         Ok(())
@@ -197,6 +202,7 @@ impl<'a> Session<'a> {
                     quiet.map_err(failed)?;
                     is_quiet = true;
                     self.drain();
+                    self.check_store()?;
                     if !self.open.is_empty() && self.clock.is_some() {
                         return Ok(End::Waits);
                     }
@@ -221,14 +227,10 @@ impl<'a> Session<'a> {
         Ok(!delayed.iter().any(|event| is_ours(event.origin)))
     }
 
-    fn check_store(&self) -> Result<(), Failure> {
-        match self.engine.health() {
-            Health::Ready => Ok(()),
-            Health::ReadOnly { why } => {
-                let failure = Failure::new(Exit::Unavailable, format!("the store takes nothing more: {why}"));
-                Err(failure.help("what was recorded is kept; make room, and resume the run"))
-            }
-        }
+    /// After a failed write the store takes nothing more, and no run gets any further.
+    pub(super) fn check_store(&self) -> Result<(), Failure> {
+        let Health::ReadOnly { why } = self.engine.health() else { return Ok(()) };
+        Err(Failure::new(Exit::Unavailable, format!("the store takes nothing more: {why}")))
     }
 
     /// Shows what has been heard by now.

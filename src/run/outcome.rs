@@ -1,5 +1,7 @@
 //! What is told at the end: the result on stdout, a summary on stderr.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value as Json, json};
 use wf_engine::folder::Surroundings;
 use wf_engine::run::Status;
@@ -24,6 +26,8 @@ pub(super) struct Ended<'a> {
     pub(super) surroundings: &'a Surroundings,
     pub(super) engine: &'a Engine,
     pub(super) end: &'a End,
+    /// Time was made up.
+    pub(super) is_simulated: bool,
 }
 
 impl Ended<'_> {
@@ -35,8 +39,11 @@ impl Ended<'_> {
             return Ok(if *self.end == End::TimedOut { Exit::TimedOut } else { Exit::Interrupted });
         };
         if *self.end == End::Interrupted {
-            // What is under way is put down first: the command can be used at once.
-            self.engine.shutdown().await;
+            // What is under way is put down first, so that the command can be used at once; who is in a hurry asks twice.
+            tokio::select! {
+                () = self.engine.shutdown() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
             talk(&format!("\nstopped; this goes on with the run:\n  {}", resume_command(self.args, first)));
             return Ok(Exit::Interrupted);
         }
@@ -77,21 +84,21 @@ impl Ended<'_> {
         if !table.is_empty() {
             talk(&format!("\n{}", table.trim_end()));
         }
-        let notes = self.notes();
+        let notes = self.notes(reports);
         if !notes.is_empty() {
             talk("");
             notes.iter().for_each(|note| talk(wrapped(note, 2, look.width).trim_end()));
         }
         if let Some(ended) = report.ended_at {
             let took = span(ended.since(report.started_at));
-            let time = if self.args.fast_forward { "virtual time" } else { "time" };
+            let time = if self.is_simulated { "virtual time" } else { "time" };
             talk(&format!("\n{} {} after {took} of {time}", report.workflow, report.status.as_str()));
         }
     }
 
     /// What stands in for what is not configured.
-    fn notes(&self) -> Vec<String> {
-        let used = self.used();
+    fn notes(&self, reports: &[RunReport]) -> Vec<String> {
+        let used = self.used(reports);
         let connections = self.surroundings.connections.iter();
         let stood_in = connections.filter(|connection| !connection.configured && used.contains(&connection.name));
         let note = |connection: &wf_engine::Connection| {
@@ -110,18 +117,16 @@ impl Ended<'_> {
         stood_in.map(note).collect()
     }
 
-    /// The connections that a workflow of the project may use.
-    fn used(&self) -> Vec<String> {
+    /// The connections that the steps of these runs may have used.
+    fn used(&self, reports: &[RunReport]) -> Vec<String> {
         let project = &self.place.checked.project;
-        let kinds: Vec<&str> = project
-            .workflows
-            .iter()
-            .flat_map(|workflow| &workflow.steps)
-            .filter_map(|step| project.catalog.get(&step.kind.value))
+        let steps = reports.iter().flat_map(|report| &report.steps).filter(|step| step.attempts > 0);
+        let kinds: BTreeSet<&str> = steps
+            .filter_map(|step| project.catalog.get(&step.kind))
             .flat_map(|kind| kind.connections.iter().map(String::as_str))
             .collect();
         let connections = project.settings.connections.iter();
-        let used = connections.filter(|(_, connection)| kinds.contains(&connection.kind.value.as_str()));
+        let used = connections.filter(|(_, connection)| kinds.contains(connection.kind.value.as_str()));
         used.map(|(name, _)| name.clone()).collect()
     }
 

@@ -148,6 +148,10 @@ fn events_of(workflow: &Workflow) -> Vec<&str> {
 }
 
 fn does_not_fit(what: &str, wrong: &[Mismatch]) -> Failure {
-    let wrong: String = wrong.iter().map(|wrong| format!("\n  {wrong}")).collect();
+    let line = |wrong: &Mismatch| match wrong.pointer.as_str() {
+        "" => format!("\n  {}", wrong.message),
+        _ => format!("\n  {wrong}"),
+    };
+    let wrong: String = wrong.iter().map(line).collect();
     Failure::usage(format!("{what} does not fit its type:{wrong}"))
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value as Json;
 use wf_dsl::{Body, Period, Project, Step, Time, Value};
 use wf_engine::run::{Fact, Failure, Record, Status};
-use wf_engine::{EventId, FrameId, RunId};
+use wf_engine::{EventId, FrameId, RunId, RunReport};
 
 use super::sent::Message;
 use crate::terminal::{Look, harmless, talk, wrapped};
@@ -49,6 +49,15 @@ impl<'a> Timeline<'a> {
         if let Some(line) = self.line(run, workflow, record) {
             self.print(record.at, &line);
         }
+    }
+
+    /// Shows where a run stands that goes on.
+    pub(super) fn resume(&mut self, now: Time, report: &RunReport) {
+        // Of blocks within blocks, the innermost says most.
+        let open = report.steps.iter().rfind(|step| step.ended_at.is_none());
+        let step = open.map(|step| format!(".{}", step.id)).unwrap_or_default();
+        let due = report.due.map(|at| format!(", due {}", due(now, at))).unwrap_or_default();
+        self.print(now, &Line { place: format!("{}{step}", report.workflow), text: format!("goes on here{due}") });
     }
 
     /// Shows what a `log` step says.
