@@ -7,12 +7,15 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use wf_engine::{ErrorCode, StepError};
 
+use crate::quote::quotable;
+
 /// The code of a body that does not have the shape that its kind needs.
 pub(crate) const INVALID_INPUT: &str = "validation.input";
 
 /// The body as the kind's struct.
 pub(crate) fn read<T: DeserializeOwned>(args: Json) -> Result<T, StepError> {
-    serde_json::from_value(args).map_err(|error| StepError::new(INVALID_INPUT, without_values(&error.to_string())))
+    let invalid = |error: serde_json::Error| quotable(&without_values(&error.to_string()), &[]);
+    serde_json::from_value(args).map_err(|error| StepError::new(INVALID_INPUT, invalid(error)))
 }
 
 /// The JSON Schema of a struct, without references and without a title. Its doc comments are the descriptions.

@@ -18,6 +18,7 @@ mod message;
 mod outbox;
 mod pools;
 mod project_file;
+mod quote;
 
 mod address_guard;
 mod peer;

@@ -5,6 +5,7 @@ use wf_engine::template::{self, Message};
 use wf_engine::{StepContext, StepError};
 
 use crate::connection::Family;
+use crate::quote::quotable;
 
 /// Outputs show at most this much of a message's text.
 pub(crate) const SHOWN_BYTES_MAX: usize = 64 * 1024;
@@ -47,7 +48,7 @@ impl Wording {
             return Err(invalid("`template` excludes `text` and `html`"));
         }
         let Some(template) = cx.templates.get(&name) else {
-            return Err(family.error("template", format!("there is no template `{name}`")));
+            return Err(family.error("template", format!("there is no template `{}`", quotable(&name, &[]))));
         };
         let params = Json::Object(with.unwrap_or_default());
         let rendered = template::render(template, message, &params)

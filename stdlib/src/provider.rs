@@ -8,9 +8,7 @@ use wf_engine::{Connection, StepContext, StepError};
 
 use crate::connection::Family;
 use crate::peer::{self, Answer};
-
-/// How much of a peer's own words an error repeats.
-const REPLY_CHARS_MAX: usize = 300;
+use crate::quote::{holds_any, quotable};
 
 /// A client for one family of providers. It may go wherever the connection's URL says: that is the host's decision.
 pub(crate) struct Provider {
@@ -72,37 +70,11 @@ impl Provider {
         };
         let words = reply.get("message").and_then(Json::as_str).map(|words| quotable(words, secrets));
         let words = words.filter(|words| !words.is_empty()).map(|words| format!(": {words}")).unwrap_or_default();
-        let error_code = if contains_any(&error_code.to_string(), secrets) { Json::Null } else { error_code };
+        let error_code = if holds_any(&error_code.to_string(), secrets) { Json::Null } else { error_code };
         StepError {
             retry_after: answer.retry_after(cx.clock.now()),
             data: json!({"status": status, "code": error_code}),
             ..self.family.error(code, format!("connection `{name}` answered with {status}{words}"))
         }
-    }
-}
-
-/// A peer's words, fit for a message: one line, not too long, and nothing if they hold a secret.
-pub(crate) fn quotable(words: &str, secrets: &[String]) -> String {
-    if contains_any(words, secrets) {
-        return String::new();
-    }
-    let line: Vec<_> = words.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
-    line.join(" ").chars().take(REPLY_CHARS_MAX).collect()
-}
-
-fn contains_any(words: &str, secrets: &[String]) -> bool {
-    secrets.iter().any(|secret| !secret.is_empty() && words.contains(secret.as_str()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_peers_words_are_one_line_without_secrets() {
-        let secrets = ["s3cret".to_owned(), String::new()];
-        assert_eq!(quotable("no\r\n  such\x1b[1m user\0", &secrets), "no such [1m user");
-        assert_eq!(quotable("password s3cret is wrong", &secrets), "");
-        assert_eq!(quotable(&"é".repeat(REPLY_CHARS_MAX + 1), &secrets).chars().count(), REPLY_CHARS_MAX);
     }
 }

@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use wf_engine::run::OUTPUT_BYTES_MAX;
 use wf_engine::{Connection, StepContext, StepError};
 
 use crate::connection::{Chosen, Family};
@@ -27,8 +28,8 @@ pub(crate) use incr::Incr;
 pub(crate) use set::Set;
 
 const FAMILY: Family = Family { name: "redis", kinds: &["redis"] };
-/// A larger value is refused, both ways.
-const VALUE_BYTES_MAX: usize = 1024 * 1024;
+/// A larger value is refused, both ways: with its name it is the largest output that the engine takes.
+const VALUE_BYTES_MAX: usize = OUTPUT_BYTES_MAX - 16;
 /// How long an attempt may take when the step has no `timeout` of its own.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// How long it is remembered that a step has counted. A later attempt of the same step would count again.
@@ -114,5 +115,5 @@ async fn in_time<T>(cx: &StepContext, work: impl Future<Output = Result<T, StepE
 }
 
 fn too_large() -> StepError {
-    FAMILY.error("limit", format!("the value is larger than {VALUE_BYTES_MAX} bytes"))
+    FAMILY.error("limit", format!("the value is larger than {VALUE_BYTES_MAX} bytes, or nests too deep"))
 }

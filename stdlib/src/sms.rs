@@ -13,7 +13,8 @@ use crate::connection::{Chosen, Family};
 use crate::message::{Wording, shown};
 use crate::outbox;
 use crate::peer::key_header;
-use crate::provider::{Provider, quotable};
+use crate::provider::Provider;
+use crate::quote::quotable;
 
 const FAMILY: Family = Family { name: "sms", kinds: &["sms"] };
 /// The sender in the outbox when neither the step nor a connection names one.

@@ -4,13 +4,14 @@ use std::ops::ControlFlow;
 
 use serde_json::{Map, Value as Json};
 use wf_engine::StepError;
+use wf_engine::run::OUTPUT_BYTES_MAX;
 
 use super::FAMILY;
 
 /// A result with more rows is refused.
 pub(super) const ROWS_MAX: usize = 10_000;
-/// A result that is larger as JSON is refused.
-pub(super) const RESULT_BYTES_MAX: usize = 1024 * 1024;
+/// A larger result is refused: with what surrounds it, it is the largest output that the engine takes.
+pub(super) const RESULT_BYTES_MAX: usize = OUTPUT_BYTES_MAX - 64;
 /// The code of a result that is not what the step declares.
 const INVALID_OUTPUT: &str = "validation.output";
 
@@ -45,7 +46,7 @@ impl Rows {
         if self.rows.len() == ROWS_MAX {
             return Err(FAMILY.error("limit", format!("the result has more than {ROWS_MAX} rows")));
         }
-        self.bytes += row.iter().map(|(name, value)| name.len() + 4 + json_bytes(value)).sum::<usize>() + 2;
+        self.bytes += row.iter().map(|(name, value)| name.len() + 4 + bytes(value)).sum::<usize>() + 3;
         if self.bytes > RESULT_BYTES_MAX {
             return Err(FAMILY.error("limit", format!("the result is larger than {RESULT_BYTES_MAX} bytes")));
         }
@@ -95,10 +96,11 @@ pub(super) fn mismatch(pointer: &str, why: &str, expect_many: bool) -> StepError
     StepError::new(INVALID_OUTPUT, format!("{place}{why}"))
 }
 
-fn json_bytes(value: &Json) -> usize {
+/// What the engine counts for a column's value.
+fn bytes(value: &Json) -> usize {
     match value {
         Json::String(text) => text.len() + 2,
-        other => other.to_string().len(),
+        _ => 8,
     }
 }
 
@@ -107,16 +109,16 @@ mod tests {
     use super::*;
 
     fn row_of(bytes: usize) -> Row {
-        Row::from_iter([("a".to_owned(), Json::from("x".repeat(bytes - 9)))])
+        Row::from_iter([("a".to_owned(), Json::from("x".repeat(bytes - 10)))])
     }
 
     #[test]
     fn rows_are_limited_in_number_and_size() {
         let mut rows = Rows::all();
         for _ in 0..ROWS_MAX {
-            assert!(rows.push(row_of(9)).unwrap().is_continue());
+            assert!(rows.push(row_of(10)).unwrap().is_continue());
         }
-        assert_eq!(rows.push(row_of(9)).unwrap_err().code, "db.limit");
+        assert_eq!(rows.push(row_of(10)).unwrap_err().code, "db.limit");
         assert!(Rows::all().push(row_of(RESULT_BYTES_MAX)).is_ok());
         assert_eq!(Rows::all().push(row_of(RESULT_BYTES_MAX + 1)).unwrap_err().code, "db.limit");
     }

@@ -31,6 +31,7 @@ use super::exec::Done;
 use super::rows::{self, Row, Rows, invalid_value};
 use super::{FAMILY, Statement, statement};
 use crate::body::INVALID_INPUT;
+use crate::quote::quotable;
 
 /// Connections that read.
 const READERS_MAX: u32 = 4;
@@ -303,7 +304,7 @@ pub(crate) fn error(error: sqlx::Error) -> StepError {
         return FAMILY.error("unavailable", format!("the database cannot be used: {}", brief(&error)));
     };
     let primary = error.code().and_then(|code| code.parse::<u32>().ok()).map_or(1, |code| code & 0xff);
-    let message = error.message();
+    let message = quotable(error.message(), &[]);
     match primary {
         // BUSY, LOCKED
         5 | 6 => FAMILY.error("conflict", format!("another writer holds the database: {message}")),

@@ -19,6 +19,7 @@ use wf_engine::{StepContext, StepError, Time};
 use super::{FAMILY, rejected};
 use crate::body::OneOrMany;
 use crate::project_file;
+use crate::quote::quotable;
 
 /// The attachments of a mail together.
 pub(super) const ATTACHMENT_BYTES_MAX: usize = 20 * 1024 * 1024;
@@ -100,7 +101,8 @@ pub(super) fn message_id(cx: &StepContext, from: &Mailbox) -> String {
 /// One address.
 pub(super) fn mailbox(field: &str, text: &str) -> Result<Mailbox, StepError> {
     no_breaks(field, text)?;
-    text.trim().parse().map_err(|error| rejected(format!("`{field}` is not an address: `{text}`: {error}")))
+    let wrong = |error| rejected(format!("`{field}` is not an address: `{}`: {error}", quotable(text, &[])));
+    text.trim().parse().map_err(wrong)
 }
 
 /// All addresses of a field.
@@ -216,7 +218,7 @@ impl Attached {
             Attached::Path(path) => (path, None),
             Attached::Named { path, name } => (path, Some(name)),
         };
-        let wrong = |why: String| FAMILY.error("attachment", format!("attachment `{path}`: {why}"));
+        let wrong = |why: String| FAMILY.error("attachment", format!("attachment `{}`: {why}", quotable(&path, &[])));
         let content = project_file::read(project, &path, ATTACHMENT_BYTES_MAX).await.map_err(wrong)?;
         let file_name = Path::new(&path).file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let name = name.unwrap_or_else(|| file_name.to_owned());

@@ -24,7 +24,7 @@ use wf_engine::{Connection, StepContext, StepError};
 use super::compose::Mail;
 use super::{FAMILY, rejected};
 use crate::pools::Pools;
-use crate::provider::quotable;
+use crate::quote::quotable;
 
 /// Sessions with one server; more mails wait. Idle ones are kept until the server ends them.
 const SESSIONS_MAX: usize = 16;

@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use wf_engine::{Connection, StepError};
 
 use super::{FAMILY, MARKER_TTL, VALUE_BYTES_MAX, too_large};
-use crate::provider::quotable;
+use crate::quote::quotable;
 
 /// How long connecting may take, name, TLS and password included.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);

@@ -5,7 +5,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
-use wf_engine::{BoxFuture, Effect, Kind, Output, Period, StepContext, StepError, StepKind};
+use wf_engine::run::OUTPUT_BYTES_MAX;
+use wf_engine::{BoxFuture, Effect, Kind, Output, Period, StepContext, StepError, StepKind, Value};
 
 use super::{FAMILY, Stores, VALUE_BYTES_MAX, too_large};
 use crate::body;
@@ -72,11 +73,13 @@ impl StepKind for Set {
                 Json::String(text) => text.clone(),
                 other => other.to_string(),
             };
-            if text.len() > VALUE_BYTES_MAX {
+            // Said before anything is changed: the engine would refuse such an output afterwards.
+            let output = json!({"value": value});
+            if text.len() > VALUE_BYTES_MAX || Value::from_json(&output).size_within(OUTPUT_BYTES_MAX).is_none() {
                 return Err(too_large());
             }
             self.0.choose(cx, connection.as_deref())?.set(cx, &key, &text, ttl).await?;
-            Ok(json!({"value": value}).into())
+            Ok(output.into())
         })
     }
 }

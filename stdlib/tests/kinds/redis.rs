@@ -141,11 +141,14 @@ async fn what_is_read_is_of_the_declared_type() {
 #[tokio::test]
 async fn a_value_has_a_largest_size() {
     for mut place in places().await {
-        let most = "x".repeat(1024 * 1024);
+        let most = "x".repeat(1024 * 1024 - 16);
         place.set("k", json!(most)).await.unwrap();
         assert_eq!(place.get("k").await.unwrap(), most);
         assert_eq!(place.set("k", json!(format!("{most}x"))).await.unwrap_err(), "redis.limit");
         assert_eq!(place.get("k").await.unwrap(), most, "the value is still the old one");
+        let deep = (0..100).fold(json!(1), |inner, _| json!([inner]));
+        assert_eq!(place.set("k", deep).await.unwrap_err(), "redis.limit");
+        assert_eq!(place.set("k", json!(vec![1; 300_000])).await.unwrap_err(), "redis.limit");
         if place.other::<u64>("APPEND", "k", &[b"x"]).await.is_some() {
             assert_eq!(place.get("k").await.unwrap_err(), "redis.limit");
         }
