@@ -260,7 +260,7 @@ fn validate() -> String {
         let steps: String = (0..FILE_STEPS)
             .map(|step| {
                 format!(
-                    "  - id: s{step}\n    if: ${{ event.data.count > {step} }}\n    set:\n      total: ${{ total + event.data.count }}\n      text: \"${{ event.data.name }} number {step}\"\n"
+                    "  - id: s{step}\n    if: ${{ event.data.count > {step} }}\n    set:\n      total: ${{ vars.total + event.data.count }}\n      text: \"${{ event.data.name }} number {step}\"\n"
                 )
             })
             .collect();
