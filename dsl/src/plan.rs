@@ -262,7 +262,7 @@ pub struct Step {
     pub returns: Option<Type>,
     /// The retry policies in force, defaults applied; the first that matches an error counts.
     pub retry: Vec<Retry>,
-    /// Where `retry:` stands, if the step has one of its own.
+    /// Where the key `retry` stands, if the step has one of its own.
     pub retry_span: Option<Span>,
     /// The timeout in force, defaults applied: of an attempt, or in all for a block. A literal is a period.
     pub timeout: Option<Form>,

@@ -43,6 +43,12 @@ impl Facts {
         }
     }
 
+    /// Only what is known not to be null.
+    pub(super) fn non_nulls(self) -> Facts {
+        let known = self.known.into_iter().filter(|(_, fact)| fact.non_null);
+        Facts { known: known.map(|(path, _)| (path, Fact::non_null())).collect() }
+    }
+
     /// Adds what else is known.
     pub(super) fn add(&mut self, more: Facts) {
         for (path, fact) in more.known {

@@ -7,13 +7,13 @@ use crate::plan::{Owner, Role, StepIx};
 use crate::source::Span;
 
 /// A step that some way to the reader does not run, and whose output is used as if it were there.
-pub(super) fn found(cx: &Context<'_>, span: Span, step: StepIx, written: &str) -> Diagnostic {
+pub(super) fn found(cx: &Context<'_>, span: Span, step: StepIx, written: &str, instead: &str) -> Diagnostic {
     let (reason, place) = reason(cx, step);
     let id = &cx.workflow.step(step).id;
     Diagnostic::error(Code::MAY_NOT_HAVE_RUN, span, format!("`{written}` may be null: `{id}` may not have run here"))
         .label(format!("null when `{id}` has not run"))
         .related(place, reason)
-        .help(format!("write `{written}?.…` to read a field or null, or `{written} ?? …` for another value"))
+        .help(format!("write `{instead}`"))
 }
 
 /// Why the step may not have run, and where that stands.

@@ -6,8 +6,15 @@ use crate::diagnostic::Diagnostic;
 use crate::source::Span;
 use crate::types::Type;
 
-/// A value that may be null.
-pub(super) fn found(span: Span, written: &str, found: &Type, declared: Option<Span>, why: &str) -> Diagnostic {
+/// A value that may be null; `instead` is what to write.
+pub(super) fn found(
+    span: Span,
+    written: &str,
+    found: &Type,
+    declared: Option<Span>,
+    why: &str,
+    instead: &str,
+) -> Diagnostic {
     if *found == Type::Null {
         return always(span, written);
     }
@@ -17,10 +24,7 @@ pub(super) fn found(span: Span, written: &str, found: &Type, declared: Option<Sp
         Some(span) if span != Span::NOWHERE => diagnostic.related(span, "declared as optional here"),
         _ => diagnostic,
     };
-    if why.contains("read from null") {
-        return diagnostic.help(format!("write `{written}?.…`, or test `{written} != null` in an `if`"));
-    }
-    diagnostic.help(format!("write `{written} ?? …`, or test `{written} != null` in an `if`"))
+    diagnostic.help(format!("write `{instead}`, or test `{written} != null` in an `if`"))
 }
 
 /// A value that is always null.

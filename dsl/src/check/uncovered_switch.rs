@@ -128,7 +128,7 @@ fn opposites(cases: &[Case]) -> bool {
 }
 
 /// A condition, or its opposite, in one spelling.
-fn canonical(term: &Term, truth: bool) -> String {
+pub(super) fn canonical(term: &Term, truth: bool) -> String {
     match &term.kind {
         TermKind::Not(inner) => canonical(inner, !truth),
         TermKind::Compare(comparator, sides) => {

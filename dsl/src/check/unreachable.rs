@@ -1,13 +1,19 @@
 //! `wf::unreachable`: no run can ever reach this step or case.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use petgraph::Direction;
 use petgraph::visit::EdgeRef;
 
 use super::Context;
+use super::uncovered_switch::canonical;
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Findings};
+use crate::form::Form;
 use crate::graph::{Point, Way};
 use crate::plan::{Body, Owner, Step, StepIx};
+use crate::source::Span;
 
 /// Reports the first step of each part that cannot be reached.
 pub(super) fn check(cx: &Context<'_>, found: &mut Findings) {
@@ -32,6 +38,7 @@ pub(super) fn check(cx: &Context<'_>, found: &mut Findings) {
             reach_from(cx, node, &mut said);
         }
     }
+    twice(cx, found);
     for ix in steps {
         let enter = cx.graph.enter(ix);
         if reachable[enter.index()] || said[enter.index()] {
@@ -39,6 +46,29 @@ pub(super) fn check(cx: &Context<'_>, found: &mut Findings) {
         }
         found.push(unreachable(cx, ix));
         reach_from(cx, enter, &mut said);
+    }
+}
+
+/// Reports each case whose condition stands in a case above it, too.
+fn twice(cx: &Context<'_>, found: &mut Findings) {
+    for step in &cx.workflow.steps {
+        let Body::Switch(cases) = &step.body else { continue };
+        let mut above: HashMap<String, Span> = HashMap::new();
+        for case in cases {
+            let Form::Expr(expr) = &case.when else { continue };
+            match above.entry(canonical(expr.term(), true)) {
+                Entry::Occupied(first) if !found.has_error_in(expr.span()) => {
+                    let message = "this case is never taken: one above it has the same condition";
+                    let diagnostic = Diagnostic::error(Code::UNREACHABLE, expr.span(), message);
+                    let diagnostic = diagnostic.related(*first.get(), "the same condition");
+                    found.push(diagnostic.help("change the condition, or remove the case"));
+                }
+                Entry::Occupied(_) => {}
+                Entry::Vacant(free) => {
+                    free.insert(expr.span());
+                }
+            }
+        }
     }
 }
 

@@ -224,7 +224,7 @@ impl Reader<'_> {
         };
         step.idempotency_key = node.get("idempotency_key").map(|node| Form::parse(node, self.found));
         step.retry = self.retry(node, core);
-        step.retry_span = node.entry("retry").map(|entry| entry.value.span);
+        step.retry_span = node.entry("retry").map(|entry| entry.key.span);
         step.timeout = match node.get("timeout") {
             Some(node) => literal::duration(node, self.found),
             None if core => None,

@@ -28,7 +28,10 @@ impl Infer<'_> {
                     skipped = skipped.or(Some(typed.absent));
                 } else if typed.ty != Type::Null || typed.absent.is_some() || number > 0 {
                     let prefix = Term { at, kind: TermKind::Literal(Value::Null) };
-                    self.null(expr, &prefix, &typed, "nothing can be read from null");
+                    let whole = text_of(expr, term.at);
+                    let rest = whole.get((at.end - term.at.start) as usize..).unwrap_or_default();
+                    let instead = rest.starts_with('.').then(|| format!("{}?{rest}", text_of(expr, at)));
+                    self.null_read(expr, &prefix, &typed, instead);
                     return Typed::unknown();
                 } else {
                     self.found.push(maybe_null::always(expr.place(at), text_of(expr, at)));

@@ -51,6 +51,8 @@ pub(super) struct Infer<'c> {
     place: &'c Place<'c>,
     found: &'c mut Findings,
     facts: Facts,
+    /// What the cases above a guard have told.
+    above: Facts,
     /// The parameters of the lambdas around, the outermost first.
     params: Vec<Type>,
     secrets: Secrets,
@@ -73,6 +75,7 @@ impl Typed {
 impl<'c> Infer<'c> {
     pub(super) fn new(cx: &'c Context<'c>, place: &'c Place<'c>, found: &'c mut Findings) -> Self {
         let mut facts = Facts::default();
+        let mut above = Facts::default();
         match place.moment {
             Moment::Start => {}
             Moment::If(step) | Moment::Body(step) | Moment::Item(step) | Moment::Guard(step, _) => {
@@ -84,11 +87,14 @@ impl<'c> Infer<'c> {
                     facts.add(told(condition, true));
                 }
                 if let (Moment::Guard(_, number), Body::Switch(cases)) = (place.moment, &here.body) {
-                    cases[..number as usize].iter().for_each(|case| facts.add(told(&case.when, false)));
+                    // A case may say in full what the cases above it leave over anyway.
+                    cases[..number as usize].iter().for_each(|case| above.add(told(&case.when, false)));
+                    above = above.non_nulls();
+                    facts.add(above.clone());
                 }
             }
         }
-        Infer { cx, place, found, facts, params: Vec::new(), secrets: Secrets::Refused }
+        Infer { cx, place, found, facts, above, params: Vec::new(), secrets: Secrets::Refused }
     }
 
     /// The step at which the place stands; none before the first one.
@@ -179,9 +185,25 @@ impl<'c> Infer<'c> {
     pub(super) fn null(&mut self, expr: &Expr, term: &Term, typed: &Typed, why: &str) {
         let span = expr.place(term.at);
         let written = text_of(expr, term.at);
+        let instead = format!("{written} ?? …");
         let diagnostic = match typed.absent {
-            Some(step) => may_not_have_run::found(self.cx, span, step, written),
-            None => maybe_null::found(span, written, &typed.ty, typed.declared, why),
+            Some(step) => may_not_have_run::found(self.cx, span, step, written, &instead),
+            None => maybe_null::found(span, written, &typed.ty, typed.declared, why, &instead),
+        };
+        self.found.push(diagnostic);
+    }
+
+    /// Says that something is read from a term that may be null. `instead` reads it safely.
+    fn null_read(&mut self, expr: &Expr, term: &Term, typed: &Typed, instead: Option<String>) {
+        let span = expr.place(term.at);
+        let written = text_of(expr, term.at);
+        let instead = instead.unwrap_or_else(|| format!("{written}?.…"));
+        let diagnostic = match typed.absent {
+            Some(step) => may_not_have_run::found(self.cx, span, step, written, &instead),
+            None => {
+                let why = "nothing can be read from null";
+                maybe_null::found(span, written, &typed.ty, typed.declared, why, &instead)
+            }
         };
         self.found.push(diagnostic);
     }

@@ -1,7 +1,7 @@
 //! Operators and conditions.
 
 use super::{Infer, Typed};
-use crate::check::facts::Facts;
+use crate::check::facts::{self, Facts};
 use crate::check::{impossible_comparison, impossible_value, ty, type_mismatch};
 use crate::expr::Expr;
 use crate::expr::ast::{At, Comparator, Operator, Term, TermKind};
@@ -116,6 +116,9 @@ impl Infer<'_> {
         for (one, other, written) in [(left, right, &sides[0]), (right, left, &sides[1])] {
             if one.ty == Type::Null && !matches!(other.ty, Type::Any | Type::Null | Type::Nullable(_)) {
                 let other_term = if std::ptr::eq(written, &sides[0]) { &sides[1] } else { &sides[0] };
+                if facts::path(other_term).is_some_and(|path| self.above.get(&path).is_some()) {
+                    return;
+                }
                 let text = super::text_of(expr, other_term.at);
                 let always = comparator == Comparator::NotEqual;
                 let span = expr.place(term.at);
