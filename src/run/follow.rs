@@ -91,6 +91,9 @@ impl<'a> Session<'a> {
     async fn resume(&mut self, run: RunId) -> Result<(), Failure> {
         let report = self.engine.report(run).await.map_err(failed)?;
         self.add_root(run);
+        if report.ended_at.is_some() {
+            self.open.remove(&run);
+        }
         if report.origin != run {
             self.roots.push(report.origin);
         }

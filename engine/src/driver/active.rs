@@ -39,7 +39,18 @@ pub(super) struct Active {
     /// Attempts that are being made.
     pub(super) attempts: HashMap<FrameId, AbortHandle>,
     /// Wake-ups that are on their way: the run must not leave the queue before they are here.
-    pub(super) hints: u32,
+    pub(super) hints: BTreeSet<Hint>,
+}
+
+/// A wake-up that is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Hint {
+    /// The end of this child is being committed.
+    End(RunId),
+    /// Whether this child has ended is being read.
+    Look(RunId),
+    /// The output that a key gave this frame is being read.
+    Key(FrameId),
 }
 
 /// What follows when a commit is durable.
@@ -82,7 +93,7 @@ impl Active {
             wanted: Vec::new(),
             in_flight: None,
             attempts: HashMap::new(),
-            hints: 0,
+            hints: BTreeSet::new(),
         }
     }
 
@@ -92,7 +103,7 @@ impl Active {
             && self.inputs.is_empty()
             && self.wanted.is_empty()
             && self.attempts.is_empty()
-            && self.hints == 0
+            && self.hints.is_empty()
             && (self.run.is_ended() || self.run.is_parked())
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use wf_dsl::{Time, Value};
 
-use super::active::{Active, Flight};
+use super::active::{Active, Flight, Hint};
 use super::{Done, Driver, KeyAnswerOf};
 use crate::error::{Error, ErrorKind};
 use crate::ids::{FrameId, RunId};
@@ -120,7 +120,7 @@ impl Driver {
             }
         }
         let waits_for_key = keys.iter().any(|key| matches!(key.wish, Wish::Want));
-        let at_rest = active.inputs.is_empty() && active.hints == 0 && active.attempts.is_empty();
+        let at_rest = active.inputs.is_empty() && active.hints.is_empty() && active.attempts.is_empty();
         if active.run.is_ended() {
             self.write_end(&mut commit, &mut flight, active, now);
         } else if active.run.is_parked() && at_rest && !waits_for_key {
@@ -204,7 +204,7 @@ impl Driver {
             commit.writes.push(Write::Queue { run: caller.run, ready: ready(caller.run), order: caller.order });
             flight.wakes = Some((caller.run, caller.frame));
             if let Some(parent) = self.active.get_mut(&caller.run) {
-                parent.hints += 1;
+                parent.hints.insert(Hint::End(run_id));
                 parent.queued = true;
             }
         }
@@ -245,7 +245,7 @@ impl Driver {
                 Some(Told::Taken) => KeyAnswer::Taken,
                 Some(Told::Crowded) => KeyAnswer::Crowded,
                 Some(Told::Done { output: Stored { blob: Some(blob), .. }, run: holder }) => {
-                    active.hints += 1;
+                    active.hints.insert(Hint::Key(frame));
                     let store = self.parts.store.clone();
                     self.work.push(Box::pin(async move {
                         let output = super::load::blob(&*store, holder, blob).await;
@@ -283,7 +283,7 @@ impl Driver {
     /// The large output of a key has been read.
     pub(super) fn key_read(&mut self, id: RunId, frame: FrameId, since: u64, output: Result<Value, Error>) {
         let Some(active) = self.active.get_mut(&id) else { return };
-        active.hints = active.hints.saturating_sub(1);
+        active.hints.remove(&Hint::Key(frame));
         match output {
             Ok(output) => active.inputs.push_back(Input::Key { frame, since, answer: KeyAnswer::Done(output) }),
             Err(error) => tracing::error!(run = %id, %error, "the output of an idempotency key cannot be read"),
@@ -295,7 +295,7 @@ impl Driver {
         let inputs: Vec<Input> =
             result.into_iter().map(|result| Input::ChildEnded { frame, run: child, result }).collect();
         if let Some(active) = self.active.get_mut(&parent) {
-            active.hints = active.hints.saturating_sub(1);
+            active.hints.remove(&Hint::End(child));
             active.inputs.extend(inputs);
             return self.step(parent);
         }
@@ -311,7 +311,7 @@ impl Driver {
         if let Some((parent, _)) = flight.wakes
             && let Some(parent) = self.active.get_mut(&parent)
         {
-            parent.hints = parent.hints.saturating_sub(1);
+            parent.hints.remove(&Hint::End(id));
         }
         match error {
             CommitError::TooLarge => {

@@ -32,7 +32,7 @@ use crate::send::{Incoming, Receipt as Sent};
 use crate::store::{CommitError, Due, Fence, Key, Receipt, Row, Store, StoreError, Table};
 use crate::timers::{Timers, WINDOW};
 
-use active::Active;
+use active::{Active, Hint};
 pub(crate) use birth::DELAYED_EVENT;
 pub use cron::CATCH_UP_MAX;
 use load::Loaded;
@@ -471,14 +471,14 @@ impl Driver {
 
     fn look_at_child(&mut self, id: RunId, frame: FrameId, child: RunId) {
         let Some(active) = self.active.get_mut(&id) else { return };
-        active.hints += 1;
+        active.hints.insert(Hint::Look(child));
         let (store, registry) = (self.parts.store.clone(), self.parts.registry.clone());
         self.spawn(async move { Done::ChildLooked(id, frame, child, load::load(&*store, &registry, child).await) });
     }
 
     fn child_looked(&mut self, id: RunId, frame: FrameId, child: RunId, loaded: Result<Option<Box<Loaded>>, Error>) {
         let Some(active) = self.active.get_mut(&id) else { return };
-        active.hints -= 1;
+        active.hints.remove(&Hint::Look(child));
         match loaded {
             Ok(Some(loaded)) if loaded.run.is_ended() => {
                 let result = commit::result_of(&loaded.run);
