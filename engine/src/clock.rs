@@ -30,9 +30,15 @@ pub trait Clock: std::fmt::Debug + Send + Sync + 'static {
 
 /// The machine's own clock, made steady: it follows the monotonic clock, so that a wall clock that jumps and comes back
 /// fires no timer early. A wall clock that stays different for [`SystemClock::SETTLED`] is believed.
-#[derive(Debug)]
 pub struct SystemClock {
     state: Mutex<Steady>,
+    wall: Box<dyn Fn() -> Time + Send + Sync>,
+}
+
+impl std::fmt::Debug for SystemClock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SystemClock").field("state", &self.state).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -50,13 +56,18 @@ impl SystemClock {
     const TOLERANCE_MS: i64 = 200;
     /// The longest sleep, so that a correction of the clock is noticed.
     const SLEEP_MAX: Duration = Duration::from_millis(500);
+
+    /// A clock that reads the wall time from somewhere else, such as from a test that lets it jump.
+    #[allow(clippy::disallowed_methods, reason = "the one place that reads the real clock")]
+    pub fn following(wall: impl Fn() -> Time + Send + Sync + 'static) -> Self {
+        let anchor = (Instant::now(), wall());
+        SystemClock { state: Mutex::new(Steady { anchor, differs_since: None }), wall: Box::new(wall) }
+    }
 }
 
 impl Default for SystemClock {
-    #[allow(clippy::disallowed_methods, reason = "the one place that reads the real clock")]
     fn default() -> Self {
-        let anchor = (Instant::now(), wall());
-        SystemClock { state: Mutex::new(Steady { anchor, differs_since: None }) }
+        SystemClock::following(wall)
     }
 }
 
@@ -88,7 +99,7 @@ impl Clock for SystemClock {
     #[allow(clippy::disallowed_methods, reason = "the one place that reads the real clock")]
     fn now(&self) -> Time {
         let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        state.at(Instant::now(), wall())
+        state.at(Instant::now(), (self.wall)())
     }
 
     #[allow(clippy::disallowed_methods, reason = "the one place that waits for real time to pass")]

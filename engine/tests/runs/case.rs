@@ -101,6 +101,11 @@ impl Case {
         Case { plans: plans.collect(), script: script.unwrap_or_else(first), name, text }
     }
 
+    /// An engine with the plans and the kinds of the tests, to be built.
+    pub(crate) fn engine(&self, calls: &kinds::Calls) -> wf_engine::Builder {
+        wf_engine::Engine::builder().plans(self.plans()).kinds(kinds::all(calls))
+    }
+
     /// The plans, read from what would be stored.
     pub(crate) fn plans(&self) -> Vec<Plan> {
         self.plans.iter().map(|stored| Plan::load(stored).unwrap()).collect()

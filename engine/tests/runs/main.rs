@@ -6,8 +6,12 @@
 
 mod case;
 mod cases;
+mod clock;
 mod faulty;
 mod journal;
 mod kinds;
+mod races;
 mod render;
+mod secrets;
+mod unsupported;
 mod world;

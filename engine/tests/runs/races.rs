@@ -1,0 +1,184 @@
+//! Many at once: what must happen once happens once.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+use wf_engine::run::Status;
+use wf_engine::{Engine, ErrorKind, Event, KEY_WAITERS_MAX, RunId};
+
+use crate::case::Case;
+use crate::kinds::Calls;
+
+const CHARGE: &str = "
+workflow: flow
+triggers:
+  - event: go
+events:
+  go:
+    data:
+      n: int
+      results: string[]
+steps:
+  - id: charge
+    test.call: {gives: '${ event.data.n }', results: '${ event.data.results }', takes: 30ms}
+    returns: int
+    idempotency_key: only
+  - id: done
+    finish: ${ steps.charge }
+";
+
+/// Sends events from as many tasks, and gives the runs that they started.
+async fn send_all(engine: &Engine, events: impl IntoIterator<Item = Event>) -> Vec<RunId> {
+    let sends = events.into_iter().map(|event| {
+        let engine = engine.clone();
+        tokio::spawn(async move { engine.send(event).await.unwrap().runs })
+    });
+    let sends: Vec<_> = sends.collect();
+    let mut runs = Vec::new();
+    for send in sends {
+        runs.extend(send.await.unwrap());
+    }
+    runs
+}
+
+fn go(n: usize, results: &[&str]) -> Event {
+    Event::new("go", json!({"n": n, "results": results}))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_many_has_the_effect_and_all_get_its_output() {
+    let calls = Calls::default();
+    let engine = Case::of("charge", CHARGE).engine(&calls).build().await.unwrap();
+    let runs = send_all(&engine, (0..100).map(|n| go(n, &["ok"]))).await;
+    let mut outputs = BTreeSet::new();
+    for run in &runs {
+        let report = engine.wait(*run).await.unwrap();
+        assert_eq!(report.status, Status::Finished);
+        outputs.insert(report.output.as_i64().unwrap());
+    }
+    assert_eq!((runs.len(), outputs.len()), (100, 1), "{outputs:?}");
+    assert_eq!(calls.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_that_fail_let_the_next_one_try_until_one_succeeds() {
+    let calls = Calls::default();
+    let engine = Case::of("charge", CHARGE).engine(&calls).build().await.unwrap();
+    let mut runs = send_all(&engine, (0..5).map(|n| go(n, &["test.broken"]))).await;
+    runs.extend(send_all(&engine, (5..40).map(|n| go(n, &["ok"]))).await);
+    let (mut failed, mut outputs) = (0, BTreeSet::new());
+    for run in &runs {
+        let report = engine.wait(*run).await.unwrap();
+        match report.status {
+            Status::Finished => drop(outputs.insert(report.output.as_i64().unwrap())),
+            _ => failed += 1,
+        }
+    }
+    assert_eq!(outputs.len(), 1, "{outputs:?}");
+    let calls = calls.lock().unwrap();
+    let succeeded = calls.iter().filter(|call| call.result.as_deref() == Some("ok")).count();
+    assert_eq!((succeeded, calls.len()), (1, failed + 1));
+}
+
+/// Time is virtual here: those who are too many to be woken ask again after a while.
+#[tokio::test(start_paused = true)]
+async fn more_than_can_be_woken_at_once_get_there_too() {
+    let calls = Calls::default();
+    let engine = Case::of("charge", CHARGE).engine(&calls).build().await.unwrap();
+    let many = KEY_WAITERS_MAX + 50;
+    let runs = send_all(&engine, (0..many).map(|n| go(n, &["ok"]))).await;
+    for run in &runs {
+        assert_eq!(engine.wait(*run).await.unwrap().status, Status::Finished);
+    }
+    assert_eq!((runs.len(), calls.lock().unwrap().len()), (many, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_64_senders_send_starts_one_run() {
+    let engine = Case::of("charge", CHARGE).engine(&Calls::default()).build().await.unwrap();
+    let sends: Vec<_> = (0..64)
+        .map(|n| {
+            let engine = engine.clone();
+            tokio::spawn(
+                async move { engine.send(Event { id: Some("the-one".into()), ..go(n, &["ok"]) }).await.unwrap() },
+            )
+        })
+        .collect();
+    let (mut started, mut events) = (Vec::new(), BTreeSet::new());
+    for send in sends {
+        let receipt = send.await.unwrap();
+        assert_eq!(receipt.duplicate, receipt.runs.is_empty());
+        assert_eq!(receipt.id, "the-one");
+        started.extend(receipt.runs);
+        events.insert(receipt.event);
+    }
+    assert_eq!((started.len(), events.len()), (1, 1), "everybody is told the same event");
+}
+
+const FAMILY: &str = "
+workflow: parent
+triggers:
+  - event: go
+events:
+  go:
+    data:
+      n: int
+steps:
+  - id: each
+    for_each:
+      in: ${ [1, 2, 3] }
+      as: item
+      key: ${ item }
+      concurrency: 3
+      steps:
+        - id: call
+          invoke: {workflow: child, with: {n: '${ event.data.n * item }'}}
+          returns: int
+  - id: done
+    finish: ${ steps.each.outputs }
+---
+workflow: child
+input:
+  n: int
+steps:
+  - id: maybe
+    if: ${ event.data.n % 2 == 0 }
+    test.call: {}
+  - id: back
+    finish: ${ event.data.n }
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn children_that_end_at_once_are_not_missed_by_their_parents() {
+    let engine = Case::of("family", FAMILY).engine(&Calls::default()).build().await.unwrap();
+    let runs = send_all(&engine, (0..60).map(|n| Event::new("go", json!({"n": n})))).await;
+    for run in runs {
+        let report = engine.wait(run).await.unwrap();
+        let output: Vec<i64> = serde_json::from_value(report.output).unwrap();
+        assert_eq!(output, [output[0], output[0] * 2, output[0] * 3]);
+    }
+    assert!(engine.open_runs().await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancel_and_an_end_at_once_leave_one_of_them() {
+    let case = Case::of("short", CHARGE.replace("    idempotency_key: only\n", ""));
+    let engine = case.engine(&Calls::default()).build().await.unwrap();
+    let runs = send_all(&engine, (0..40).map(|n| go(n, &["ok"]))).await;
+    let (mut finished, mut cancelled) = (0, 0);
+    for (n, run) in runs.iter().enumerate() {
+        tokio::time::sleep_until(tokio::time::Instant::now() + std::time::Duration::from_millis(n as u64 % 4)).await;
+        let asked = engine.cancel(*run, "a race").await;
+        let report = engine.wait(*run).await.unwrap();
+        match report.status {
+            Status::Cancelled => cancelled += 1,
+            Status::Finished => finished += 1,
+            status => panic!("{status:?}"),
+        }
+        if let Err(error) = asked {
+            assert_eq!((error.kind(), report.status), (ErrorKind::Conflict, Status::Finished));
+        }
+    }
+    assert_eq!(finished + cancelled, 40);
+    assert!(cancelled > 0);
+}
