@@ -235,13 +235,14 @@ impl Committer {
             if !stored.pending.wait_for(self.wal.last_of_other()) {
                 return Err(self.shared.failure().unwrap_or_else(|| StoreError::new("the tree takes no more rows")));
             }
-            self.wal.turn();
+            self.wal.turn().map_err(|error| disk_error(error.into()))?;
         }
         let number = self.wal.append(&rows).map_err(|error| disk_error(error.into()))?;
-        stored.pending.add(number, rows);
         self.end = end;
         self.versions.note(versions);
+        // Nobody may claim a run between the moment it can be read and the moment it is known to be claimed from birth.
         let mut queue = locked(queue);
+        stored.pending.add(number, rows);
         claimed.into_iter().for_each(|run| queue.take(run));
         queue.changed(queued.iter().map(|(key, put)| (key, *put)));
         drop(queue);

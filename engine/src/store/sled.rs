@@ -114,7 +114,7 @@ fn catch_up(tree: &Tree, wal: &mut Wal, missing: &Values) -> sled::Result<()> {
     tree.sync()?;
     let nothing = Values::new();
     if !wal.fits(&nothing) {
-        wal.turn();
+        wal.turn()?;
     }
     wal.append(&nothing)?;
     Ok(())

@@ -10,9 +10,9 @@
 //! ```
 //!
 //! All numbers are little-endian. Records have numbers without gaps, in the order of the files' turns. What follows a
-//! file's last record is left over from earlier turns, with lower numbers, or was torn by a crash before it was
-//! acknowledged. The salt keeps what senders put into events from passing for a record. A record without rows says that
-//! everything before it is in the tree, and durable there.
+//! file's last record is left over from earlier turns, with another salt, or was torn by a crash before it was
+//! acknowledged. The salt also keeps what senders put into events from passing for a record. A record without rows says
+//! that everything before it is in the tree, and durable there.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -64,8 +64,7 @@ impl Wal {
     pub(super) fn make(dir: &Path) -> io::Result<()> {
         for name in NAMES {
             let mut bytes = vec![0; FILE_BYTES];
-            bytes[..MAGIC.len()].copy_from_slice(&MAGIC);
-            bytes[MAGIC.len()..FILE_PREFIX].copy_from_slice(&RandomState::new().hash_one(name).to_le_bytes());
+            bytes[..FILE_PREFIX].copy_from_slice(&prefix(new_salt()));
             let file = File::create(dir.join(name))?;
             file.write_all_at(&bytes, 0)?;
             file.sync_all()?;
@@ -113,9 +112,19 @@ impl Wal {
     }
 
     /// The other file takes its turn.
-    pub(super) fn turn(&mut self) {
+    ///
+    /// It gets a new salt first, durably: a power cut may keep some of its old records when the first new one is torn,
+    /// and what is left of them must not pass for a log with a gap.
+    ///
+    /// # Errors
+    /// As [`Wal::append`].
+    pub(super) fn turn(&mut self) -> io::Result<()> {
         self.current = 1 - self.current;
-        self.files[self.current].at = FILE_PREFIX;
+        let log = &mut self.files[self.current];
+        log.salt = new_salt();
+        log.file.write_all_at(&prefix(log.salt), 0)?;
+        log.at = FILE_PREFIX;
+        log.sync(self.durability)
     }
 
     /// Writes a record, makes it as durable as the options ask, and gives its number.
@@ -127,9 +136,7 @@ impl Wal {
         self.last += 1;
         write_record(&mut self.record, log.salt, self.last, values)?;
         log.file.write_all_at(&self.record, log.at as u64)?;
-        if self.durability == Durability::Power {
-            log.file.sync_data()?;
-        }
+        log.sync(self.durability)?;
         log.at += self.record.len();
         log.last = self.last;
         Ok(self.last)
@@ -156,6 +163,23 @@ impl LogFile {
         }
         Ok((log, records))
     }
+
+    fn sync(&self, durability: Durability) -> io::Result<()> {
+        if durability == Durability::Power { self.file.sync_data() } else { Ok(()) }
+    }
+}
+
+/// A number that nobody can guess.
+fn new_salt() -> [u8; 8] {
+    RandomState::new().hash_one(MAGIC).to_le_bytes()
+}
+
+/// How a file begins.
+fn prefix(salt: [u8; 8]) -> [u8; FILE_PREFIX] {
+    let mut bytes = [0; FILE_PREFIX];
+    bytes[..MAGIC.len()].copy_from_slice(&MAGIC);
+    bytes[MAGIC.len()..].copy_from_slice(&salt);
+    bytes
 }
 
 fn record_bytes(values: &Values) -> usize {

@@ -10,13 +10,13 @@ use wf_engine::{SledOptions, SledStore};
 use crate::campaign::rounds;
 use crate::crash::{Chance, History};
 use crate::seed;
-use crate::trace::Call;
+use crate::trace::{Call, Op};
 use crate::watch::Watched;
 use crate::writer::{self, Acknowledged, Plan};
 
 /// Commits of eight senders with values of up to 1 MiB, in two sittings.
 fn plan(durability: Durability) -> Plan {
-    Plan { senders: 8, commits: 20, sittings: 2, large: true, durability }
+    Plan { senders: 8, commits: 30, sittings: 2, large: true, durability }
 }
 
 pub(crate) fn power_cuts_lose_nothing() -> String {
@@ -25,15 +25,20 @@ pub(crate) fn power_cuts_lose_nothing() -> String {
     assert_eq!(watched.said.lines().count() as u32, plan.senders * plan.commits * plan.sittings);
     let calls = &watched.calls;
     let syncs: Vec<usize> = calls.iter().filter(|call| call.op.is_sync()).map(|call| call.ended + 1).collect();
+    let turns = turns(calls);
+    assert!(turns.len() >= 2, "the files of the log take turns");
     let random = rounds("power-cuts");
-    let cuts: Vec<usize> = syncs.iter().copied().chain(random_points(calls, random)).collect();
+    let torn = turns.iter().flat_map(|turn| std::iter::repeat_n(*turn, TORN_TURNS));
+    let cuts: Vec<usize> = syncs.iter().copied().chain(torn).chain(random_points(calls, random)).collect();
     let Tried { acknowledged, lost, wrong } = try_all(calls, &plan, &cuts);
     assert_eq!(wrong, [""; 0]);
     assert!(lost > cuts.len() / 2, "cuts that take nothing prove nothing");
     format!(
-        "{} cuts ({} at syncs, {random} anywhere), {acknowledged} acknowledged, {lost} writes lost or torn",
+        "{} cuts ({} at syncs, {} at turns of the log, {random} anywhere), {acknowledged} acknowledged, {lost} writes lost \
+         or torn",
         cuts.len(),
         syncs.len(),
+        turns.len() * TORN_TURNS,
     )
 }
 
@@ -45,6 +50,16 @@ pub(crate) fn without_syncs_power_cuts_lose_something() -> String {
     let Tried { wrong, .. } = try_all(&watched.calls, &plan, &cuts);
     assert!(!wrong.is_empty(), "nothing was lost");
     format!("without syncs, {} of {} cuts lose something", wrong.len(), cuts.len())
+}
+
+/// How often each turn of the log is torn.
+const TORN_TURNS: usize = 8;
+
+/// Right after a record was written over what a file of the log held before, and before it was synced.
+fn turns(calls: &[Call]) -> Vec<usize> {
+    let log = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("log-"));
+    let first = |call: &&Call| matches!(&call.op, Op::Write { path, at: 16, .. } if log(path));
+    calls.iter().filter(first).skip(1).map(|call| call.ended + 1).collect()
 }
 
 fn random_points(calls: &[Call], count: usize) -> impl Iterator<Item = usize> {

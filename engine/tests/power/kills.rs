@@ -46,7 +46,7 @@ fn told_until_killed(dir: &TempDir, plan: &Plan, chance: &mut Chance) -> Vec<Ack
     let mut writer = writer.spawn().unwrap();
     let mut stdout = BufReader::new(writer.stdout.take().unwrap());
     let mut said = String::new();
-    let lines = if chance.below(4) == 0 { 0 } else { chance.below(LINES_MAX) };
+    let lines = if chance.below(8) == 0 { 0 } else { chance.below(LINES_MAX) };
     for _ in 0..lines {
         stdout.read_line(&mut said).unwrap();
     }

@@ -189,7 +189,15 @@ fn text(hex: &str) -> String {
 /// What `"\x61\x62"` stands for, quoted or not.
 fn bytes(hex: &str) -> Vec<u8> {
     assert!(!hex.ends_with("..."), "a string was cut short");
-    let digits = hex.trim_matches('"').as_bytes().chunks(4);
+    let mut digits = hex.trim_matches('"');
+    // Most of a new log is zeros, which a debug build is slow to read one by one.
+    let zeros = "\\x00".repeat(1 << 10);
+    let mut zeros_behind = 0;
+    while let Some(rest) = digits.strip_suffix(&zeros) {
+        (digits, zeros_behind) = (rest, zeros_behind + (1 << 10));
+    }
     let digit = |digit: u8| (digit as char).to_digit(16).unwrap() as u8;
-    digits.map(|piece| digit(piece[2]) << 4 | digit(piece[3])).collect()
+    let mut bytes: Vec<u8> = digits.as_bytes().chunks(4).map(|piece| digit(piece[2]) << 4 | digit(piece[3])).collect();
+    bytes.resize(bytes.len() + zeros_behind, 0);
+    bytes
 }
