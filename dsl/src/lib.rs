@@ -43,6 +43,7 @@ pub use project::{
     ConfigValue, Connection, Counts, Defaults, InputCatalog, InputFile, InputTemplate, Medium, Outline, Policy,
     Project, ProjectInput, Settings, TestFile, Webhook,
 };
+pub use read::STEPS_MAX;
 pub use report::{Place, Report, github_annotations, json_report};
 pub use schedule::{Schedule, ScheduleError, ScheduleText};
 pub use schema::FILE_SCHEMAS;

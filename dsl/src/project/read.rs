@@ -7,7 +7,7 @@ use crate::catalog::Catalog;
 use crate::check;
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Findings};
-use crate::node::Node;
+use crate::node::{Node, Tree};
 use crate::plan::EventType;
 use crate::read::{self, Context, First, Kinds, Sort};
 use crate::schema::{self, Schema, Subject};
@@ -56,7 +56,8 @@ impl Project {
         for file in files {
             let Document { file: id, tree, found } = yaml::read(&mut self.sources, &file.path, &file.bytes);
             let start = Span { file: id, start: 0, end: 0 };
-            let Some(tree) = tree else {
+            // A document may be there and hold nothing.
+            let Some(tree) = tree.filter(|tree| !matches!(tree.tree, Tree::Null)) else {
                 self.unread_file(start, file.named, found);
                 continue;
             };

@@ -22,4 +22,5 @@ pub(crate) use literal::duration;
 pub(crate) use modifier::is_modifier;
 pub(crate) use policy::{NONE, policy, resolve};
 pub(crate) use settings::{is_catalog_path, settings};
+pub use workflow::STEPS_MAX;
 pub(crate) use workflow::{Context, Kinds, workflow};

@@ -22,6 +22,10 @@ use crate::schema::Schema;
 use crate::source::{Span, Spanned};
 use crate::types::Type;
 
+/// How many steps a workflow may have, those inside of other steps included. What is certain at each step is kept for
+/// each step, so time and memory grow with the square.
+pub const STEPS_MAX: usize = 5_000;
+
 /// What a workflow is read with.
 pub(crate) struct Context<'a> {
     /// The kinds that there are.
@@ -90,6 +94,7 @@ pub(crate) fn workflow(tree: &Node, context: &Context<'_>, found: &mut Findings)
         retry: context.retry.map(<[Retry]>::to_vec),
         timeout: context.timeout.cloned(),
         partial: false,
+        over: false,
     };
     reader.workflow(tree)
 }
@@ -109,6 +114,8 @@ pub(super) struct Reader<'a> {
     pub(super) timeout: Option<Form>,
     /// Something was left out.
     pub(super) partial: bool,
+    /// There are more than [`STEPS_MAX`] steps, which has been reported.
+    over: bool,
 }
 
 impl Reader<'_> {
@@ -271,12 +278,27 @@ impl Reader<'_> {
             self.partial = true;
         }
         for step in node.items() {
+            if self.steps.len() == STEPS_MAX {
+                self.too_many_steps(step);
+                break;
+            }
             match self.step(list, step) {
                 Some(ix) => self.lists[list.0 as usize].steps.push(ix),
                 None => self.partial = true,
             }
         }
         list
+    }
+
+    fn too_many_steps(&mut self, first: &Node) {
+        // The lists around this one come here again.
+        if !std::mem::replace(&mut self.over, true) {
+            let place = first.entries().first().map_or(first.span, |entry| entry.key.span);
+            let message = format!("the workflow has more than {STEPS_MAX} steps");
+            let help = "move some of them to a workflow of their own and `invoke` it";
+            self.found.push(Diagnostic::error(Code::YAML, place, message).help(help));
+        }
+        self.partial = true;
     }
 
     /// Reads a list of steps, if it is one.
