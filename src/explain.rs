@@ -3,7 +3,7 @@
 use wf_dsl::{Code, suggest};
 
 use crate::exit::{Exit, Failure};
-use crate::terminal::{Look, data};
+use crate::terminal::{Look, data, wrapped};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -30,9 +30,9 @@ fn unknown(written: &str) -> Failure {
     Failure::new(Exit::NotFound, format!("there is no code `{written}`")).help(help)
 }
 
-/// A page as it is, or with its headings and examples set off.
+/// A page as it is, or for a screen: wrapped, with its headings and examples set off.
 fn page(text: &str, look: Look) -> String {
-    if !look.colour {
+    if !look.is_terminal {
         return text.to_owned();
     }
     let mut shown = String::new();
@@ -45,7 +45,7 @@ fn page(text: &str, look: Look) -> String {
         match line.trim_start_matches('#') {
             heading if !in_example && heading.len() < line.len() => shown.push_str(&look.bold(heading.trim_start())),
             _ if in_example => shown.push_str(&look.cyan(&format!("    {line}"))),
-            _ => shown.push_str(line),
+            _ => shown.push_str(wrapped(line, 0, look.width).trim_end()),
         }
         shown.push('\n');
     }

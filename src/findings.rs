@@ -107,9 +107,13 @@ impl Tally {
     }
 }
 
-/// "1 file", "2 files".
+/// "1 file", "2 files", "2 branches".
 pub(crate) fn count(n: usize, what: &str) -> String {
-    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+    match n {
+        1 => format!("1 {what}"),
+        _ if what.ends_with("ch") => format!("{n} {what}es"),
+        _ => format!("{n} {what}s"),
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::exit::{Exit, Failure};
 use crate::terminal::talk;
@@ -26,7 +26,8 @@ const FILES: [(&str, &str); 5] = [
 const NAME: &str = "my-project";
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
-    let folder = &args.folder;
+    // A path that begins with `./` says no more than one that does not.
+    let folder: &PathBuf = &args.folder.components().filter(|part| *part != Component::CurDir).collect();
     let there: Vec<_> = FILES.iter().map(|(path, _)| folder.join(path)).filter(|path| path.exists()).collect();
     if let Some(first) = there.first() {
         let message = format!("`{}` exists already; nothing was written", first.display());
@@ -40,7 +41,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         talk(&format!("wrote {}", path.display()));
     }
     talk("\nNow try:\n");
-    if folder != Path::new(".") {
+    if !folder.as_os_str().is_empty() {
         talk(&format!("  cd {}", folder.display()));
     }
     talk("  wf validate\n  wf run . --event samples/joined.json --fast-forward");

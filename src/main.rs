@@ -22,7 +22,7 @@ use clap::Parser;
 
 use command::Cli;
 use exit::Failure;
-use terminal::{Look, talk};
+use terminal::{Look, talk, wrapped};
 
 fn main() -> ExitCode {
     bug::watch();
@@ -43,6 +43,7 @@ fn explain(failure: &Failure) {
         talk(&format!("{} {}", look.red("error:"), failure.message));
     }
     if let Some(help) = &failure.help {
-        talk(&format!("{} {help}", look.cyan("help:")));
+        let help = if look.is_terminal { wrapped(help, 6, look.width.saturating_sub(6)) } else { help.clone() };
+        talk(&format!("{} {}", look.cyan("help:"), help.trim_end()));
     }
 }

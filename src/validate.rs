@@ -46,7 +46,9 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         found.append(here);
         elsewhere += others;
         files += checked.files();
-        left_alone += checked.project.counts.left_alone;
+        if checked.folder.named.is_empty() {
+            left_alone += checked.project.counts.left_alone;
+        }
     }
     if files == 0 {
         let paths: Vec<_> = args.paths.iter().map(|path| format!("`{}`", path.display())).collect();

@@ -97,9 +97,6 @@ impl<'a> Session<'a> {
         if report.origin != run {
             self.roots.push(report.origin);
         }
-        if report.ended_at.is_some() {
-            self.open.remove(&run);
-        }
         for open in self.engine.open_runs().await.map_err(failed)? {
             let report = self.engine.report(open).await.map_err(failed)?;
             if self.roots.contains(&report.origin) {
@@ -112,6 +109,7 @@ impl<'a> Session<'a> {
 
     /// Sends events in their order, each not before its time.
     async fn send_all(&mut self, events: Vec<Event>, workflow: Option<&str>) -> Result<(), Failure> {
+        let mut is_started = workflow.is_none();
         for event in events {
             if let (Some(clock), Some(ts)) = (self.clock.clone(), event.ts) {
                 self.reach(&clock, ts).await?;
@@ -123,7 +121,7 @@ impl<'a> Session<'a> {
                 runs = self.engine.runs_of(receipt.event).await.map_err(failed)?;
             }
             self.timeline.is_sent(receipt.event, &name);
-            self.count_first(&mut runs, workflow).await?;
+            is_started |= self.count_first(&mut runs, workflow).await?;
             for run in &runs {
                 self.add_root(*run);
             }
@@ -142,19 +140,22 @@ impl<'a> Session<'a> {
             let failure = Failure::new(Exit::NotFound, "no run was started");
             return Err(failure.help("the `if` of every trigger was false"));
         }
+        if let Some(workflow) = workflow.filter(|_| !is_started) {
+            talk(&format!("`{workflow}` itself was not started: the `if` of its trigger was false"));
+        }
         Ok(())
     }
 
-    /// Puts the run of the workflow that was asked for first.
-    async fn count_first(&self, runs: &mut [RunId], workflow: Option<&str>) -> Result<(), Failure> {
-        let Some(workflow) = workflow.filter(|_| self.roots.is_empty() && runs.len() > 1) else { return Ok(()) };
+    /// Puts the run of the workflow that was asked for first, and tells whether there is one.
+    async fn count_first(&self, runs: &mut [RunId], workflow: Option<&str>) -> Result<bool, Failure> {
+        let Some(workflow) = workflow else { return Ok(false) };
         for place in 0..runs.len() {
             if self.engine.report(runs[place]).await.map_err(failed)?.workflow == workflow {
                 runs.swap(0, place);
-                break;
+                return Ok(true);
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     fn add_root(&mut self, run: RunId) {

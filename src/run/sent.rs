@@ -63,14 +63,16 @@ pub(super) fn table(messages: &[Message], look: Look) -> String {
     let width = |part: fn(&Message) -> &String| {
         messages.iter().take(SHOWN_MAX).map(|message| console::measure_text_width(part(message))).max().unwrap_or(0)
     };
-    let (kinds, people) = (width(|message| &message.kind), width(|message| &message.to));
+    // On a screen each message has one line, so that a long list of people leaves room for what they got.
+    let people_max = if look.is_terminal { look.width / 3 } else { usize::MAX };
+    let (kinds, people) = (width(|message| &message.kind), width(|message| &message.to).min(people_max));
     let mut table = format!("{}\n", look.bold(&title(messages)));
     for message in messages.iter().take(SHOWN_MAX) {
         let (date, time) = date_and_time(message.at);
         let kind = console::pad_str(&message.kind, kinds, console::Alignment::Left, None);
-        let to = console::pad_str(&message.to, people, console::Alignment::Left, None);
+        let to = console::pad_str(&message.to, people, console::Alignment::Left, Some("…"));
         let row = harmless(&format!("  {date} {time}  {kind}  {to}  {}", message.about)).replace('\n', " ");
-        table.push_str(&console::truncate_str(&row, look.width, "…"));
+        table.push_str(&if look.is_terminal { console::truncate_str(&row, look.width, "…") } else { row.into() });
         table.push('\n');
     }
     if messages.len() > SHOWN_MAX {

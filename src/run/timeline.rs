@@ -8,6 +8,7 @@ use wf_engine::run::{Fact, Failure, Record, Status};
 use wf_engine::{EventId, FrameId, RunId, RunReport};
 
 use super::sent::Message;
+use crate::findings::count;
 use crate::terminal::{Look, harmless, talk, wrapped};
 
 /// The least columns of the place, so that lines stand below each other.
@@ -116,7 +117,10 @@ impl<'a> Timeline<'a> {
                 let next = format!("next at {}", due(at, *retry_at));
                 (Some(step), format!("attempt {attempt} failed, {next}: {}", reason(failure)))
             }
-            Fact::Failed { step, failure } => (Some(step), format!("failed: {}", reason(failure))),
+            // What encloses the step that failed fails with it, and has nothing to add.
+            Fact::Failed { step, failure } if failure.step.as_ref().is_none_or(|failed| failed == step) => {
+                (Some(step), format!("failed: {}", reason(failure)))
+            }
             Fact::Finished { step, output } => {
                 let kind = self.step(workflow, step).map(|step| step.kind.value.clone()).unwrap_or_default();
                 (Some(step), finished(&kind, &output.value.to_json())?)
@@ -142,13 +146,17 @@ impl<'a> Timeline<'a> {
                     };
                     self.name_iterations(run, record.frame, *base, *total, &keys);
                 }
-                let how = if items.is_none() || limit.is_some() { "side by side" } else { "one after another" };
-                (Some(step), format!("{total} {how}"))
+                let how = match (items, limit) {
+                    (None, _) => format!("{} side by side", count(*total as usize, "branch")),
+                    (Some(_), Some(_)) => format!("{} side by side", count(*total as usize, "item")),
+                    (Some(_), None) => format!("{} one after another", count(*total as usize, "item")),
+                };
+                (Some(step), how)
             }
             Fact::KeyTaken { step, .. } => (Some(step), "waits for another step with its idempotency key".to_owned()),
             Fact::CancelRequested { reason } => (None, format!("is being cancelled: {reason}")),
-            Fact::RunEnded { status: Status::Failed, failure, .. } => {
-                (None, format!("failed: {}", failure.as_ref().map(reason).unwrap_or_default()))
+            Fact::RunEnded { status: Status::Failed, failure: Some(failure), .. } if failure.step.is_none() => {
+                (None, format!("failed: {}", reason(failure)))
             }
             Fact::RunEnded { status, .. } if self.sent.contains_key(&run.event) || *status != Status::Finished => {
                 (None, status.as_str().to_owned())
