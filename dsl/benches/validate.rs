@@ -3,6 +3,8 @@
 //! The project is made up, the same each time: 300 workflows of 30 steps with effects, queries, loops, branches, waits,
 //! conditions, templates and invokes between them. Everything is in memory; reading the files is the caller's.
 
+#![allow(clippy::disallowed_methods, reason = "it measures real time")]
+
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::io::Write as _;
