@@ -136,10 +136,12 @@ fn disk_mib(dir: &Path) -> u64 {
 /// A workflow of so many steps that do nothing.
 fn workflow(name: &str, steps: usize) -> String {
     let steps: String = (0..steps).map(|step| format!("  - id: s{step}\n    bench.noop: {{}}\n")).collect();
-    format!("workflow: {name}\ntriggers: [{{event: {name}.go}}]\nsteps:\n{steps}")
+    format!(
+        "workflow: {name}\ntriggers: [{{event: {name}.go}}]\nevents: {{{name}.go: {{data: {{number?: int}}}}}}\nsteps:\n{steps}"
+    )
 }
 
-const SLEEPER: &str = "workflow: sleeper\ntriggers: [{event: sleeper.go}]\nsteps: [{id: nap, sleep: 1h}]\n";
+const SLEEPER: &str = "workflow: sleeper\ntriggers: [{event: sleeper.go}]\nevents: {sleeper.go: {data: {number: int}}}\nsteps: [{id: nap, sleep: 1h}]\n";
 
 #[derive(serde::Deserialize, schemars::JsonSchema)]
 struct Nothing {}

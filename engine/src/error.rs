@@ -1,5 +1,6 @@
 //! What can go wrong for a host program.
 
+use std::fmt;
 use std::sync::Arc;
 
 use wf_dsl::{Project, Severity};
@@ -8,7 +9,7 @@ use crate::rows::Unreadable;
 use crate::store::{CommitError, StoreError};
 
 /// Why the engine could not do what it was asked.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
     kind: ErrorKind,
@@ -16,6 +17,18 @@ pub struct Error {
     #[source]
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
     project: Option<Arc<Project>>,
+}
+
+/// Without the project, which would fill the screen.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Error { kind, message, source, project: _ } = self;
+        f.debug_struct("Error")
+            .field("kind", kind)
+            .field("message", message)
+            .field("source", source)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What sort of thing went wrong.

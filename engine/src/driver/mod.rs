@@ -424,17 +424,19 @@ impl Driver {
 
     /// A run that has ended may still be named in the queue or in a cancel request, by a hint that came too late.
     fn forget_wakes(&mut self, loaded: &Loaded, queued: bool) {
-        let run = &loaded.run;
-        let mut commit = crate::store::Commit::default();
-        commit.writes.push(crate::store::Write::Delete(Key::cancel(run.id)));
-        if queued {
-            let ready = commit::ready(run.id);
-            commit.writes.push(crate::store::Write::Delete(Key::queue(ready, run.position, run.id)));
-        }
-        let commit = self.parts.store.commit(commit);
-        let id = run.id;
+        let (id, position) = (loaded.run.id, loaded.run.position);
+        let store = self.parts.store.clone();
+        let cancel = Key::cancel(id);
         self.spawn(async move {
-            if let Err(error) = commit.await {
+            // Most runs that are loaded after their end are just looked at: nothing is written for them.
+            let asked =
+                store.get(std::slice::from_ref(&cancel)).await.is_ok_and(|rows| rows.iter().any(Option::is_some));
+            let queue = queued.then(|| Key::queue(commit::ready(id), position, id));
+            let stale = asked.then_some(cancel).into_iter().chain(queue);
+            let writes: Vec<_> = stale.map(crate::store::Write::Delete).collect();
+            if !writes.is_empty()
+                && let Err(error) = store.commit(crate::store::Commit { writes, ..Default::default() }).await
+            {
                 tracing::warn!(run = %id, %error, "a late hint stays in the store");
             }
             Done::Retry(id)

@@ -8,6 +8,7 @@ mod case;
 mod cases;
 mod clock;
 mod faulty;
+mod footprint;
 mod journal;
 mod kinds;
 mod races;
