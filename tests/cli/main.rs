@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod binary;
+mod readme;
 mod run;
 mod stopped;
 mod transcript;
