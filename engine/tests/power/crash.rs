@@ -44,6 +44,8 @@ pub(crate) struct History<'a> {
     names: Vec<Naming>,
     /// When each file, and each folder, was synced.
     file_syncs: Vec<Vec<Span>>,
+    /// When syncs of files failed. What they were to cover may never reach the disk: no later sync covers it.
+    failed_syncs: Vec<Vec<Span>>,
     folder_syncs: HashMap<PathBuf, Vec<Span>>,
 }
 
@@ -54,9 +56,11 @@ struct Span {
 }
 
 impl Span {
-    /// Whether one of these syncs covers it by the time of the cut.
-    fn certain(self, syncs: &[Span], cut: usize) -> bool {
-        syncs.iter().any(|sync| sync.started > self.ended && sync.ended < cut)
+    /// Whether one of these syncs covers it by the time of the cut, and none that failed did so before.
+    fn certain(self, syncs: &[Span], failed: &[Span], cut: usize) -> bool {
+        let given_up = failed.iter().map(|sync| sync.started).find(|started| *started > self.ended);
+        let end = cut.min(given_up.unwrap_or(cut));
+        syncs.iter().any(|sync| sync.started > self.ended && sync.ended < end)
     }
 }
 
@@ -94,6 +98,7 @@ impl<'a> History<'a> {
             files: Vec::new(),
             names: Vec::new(),
             file_syncs: Vec::new(),
+            failed_syncs: Vec::new(),
             folder_syncs: HashMap::new(),
         };
         let mut present: BTreeMap<PathBuf, Option<usize>> = BTreeMap::new();
@@ -117,6 +122,7 @@ impl<'a> History<'a> {
                         let file = self.files.len();
                         self.files.push(Vec::new());
                         self.file_syncs.push(Vec::new());
+                        self.failed_syncs.push(Vec::new());
                         present.insert(path.clone(), Some(file));
                         name(Name::File(path.clone(), file), path);
                         Some(file)
@@ -156,7 +162,12 @@ impl<'a> History<'a> {
                     self.files[*file].push(Change { span, kind: Kind::Truncate(*len) });
                 }
             }
-            Op::Tell(_) | Op::Fail(_) => {}
+            Op::Fail { path: Some(path) } => {
+                if let Some(Some(file)) = present.get(path) {
+                    self.failed_syncs[*file].push(span);
+                }
+            }
+            Op::Tell(_) | Op::Fail { path: None } => {}
         }
     }
 
@@ -178,7 +189,7 @@ impl<'a> History<'a> {
         let begun = self.names.iter().take_while(|naming| naming.span.started < cut).count();
         let certain = |naming: &Naming| {
             let syncs = self.folder_syncs.get(&naming.folder);
-            syncs.is_some_and(|syncs| naming.span.certain(syncs, cut))
+            syncs.is_some_and(|syncs| naming.span.certain(syncs, &[], cut))
         };
         let certain = self.names[..begun].iter().rposition(certain).map_or(0, |last| last + 1);
         let kept = certain + chance.below(begun - certain + 1);
@@ -209,7 +220,7 @@ impl<'a> History<'a> {
 
     fn bytes_left(&self, file: usize, cut: usize, chance: &mut Chance, lost: &mut usize) -> Vec<u8> {
         let changes: Vec<&Change> = self.files[file].iter().filter(|change| change.span.started < cut).collect();
-        let certain = |change: &&Change| change.span.certain(&self.file_syncs[file], cut);
+        let certain = |change: &&Change| change.span.certain(&self.file_syncs[file], &self.failed_syncs[file], cut);
         let open = changes.iter().filter(|change| !certain(change)).count();
         let longest = changes.iter().map(|change| change.end()).max().unwrap_or(0);
         // What lies beyond `len` is zero.

@@ -52,6 +52,28 @@ pub(crate) fn without_syncs_power_cuts_lose_something() -> String {
     format!("without syncs, {} of {} cuts lose something", wrong.len(), cuts.len())
 }
 
+/// A sync fails once, and the store is opened again. What the system said is lost must not be built upon, although it can
+/// still be read.
+pub(crate) fn a_failed_sync_stays_failed() -> String {
+    let (mut cuts, mut acknowledged) = (0, 0);
+    // Counted by thread: opening makes fewer, and the committer of each sitting this many.
+    for when in [8, 14] {
+        let plan = Plan { senders: 4, commits: 40, sittings: 2, ..Plan::default() };
+        let inject = format!("inject=fdatasync:error=EIO:when={when}");
+        let watched = Watched::run("write", &plan.arguments(), &["-e", &inject]);
+        let sittings = watched.said.lines().filter(|line| line.starts_with("read only: the disk failed")).count();
+        assert_eq!(sittings, 2, "{}", watched.said);
+        let points: Vec<usize> = random_points(&watched.calls, FAILED_SYNC_CUTS).collect();
+        let tried = try_all(&watched.calls, &plan, &points);
+        assert_eq!(tried.wrong, [""; 0], "sync {when} failed");
+        (cuts, acknowledged) = (cuts + points.len(), acknowledged + tried.acknowledged);
+    }
+    format!("{cuts} cuts, {acknowledged} acknowledged")
+}
+
+/// How often a trace with a failed sync is cut.
+const FAILED_SYNC_CUTS: usize = 25;
+
 /// How often each turn of the log is torn.
 const TORN_TURNS: usize = 8;
 

@@ -38,7 +38,7 @@ const fn plain(name: &'static str, run: fn() -> String) -> Campaign {
     Campaign { name, needs_strace: false, run }
 }
 
-const CAMPAIGNS: [Campaign; 12] = [
+const CAMPAIGNS: [Campaign; 13] = [
     watched("one sender's commits are acknowledged after the sync", || order::commits_follow_their_sync(1)),
     watched("64 senders' commits are acknowledged after the sync", || order::commits_follow_their_sync(64)),
     watched("one sender's events, records and results are told after the sync", || order::runs_follow_their_sync(1)),
@@ -46,6 +46,7 @@ const CAMPAIGNS: [Campaign; 12] = [
     watched("a missing sync is seen", order::a_missing_sync_is_seen),
     watched("power cuts lose nothing", cuts::power_cuts_lose_nothing),
     watched("a missing sync loses something in a power cut", cuts::without_syncs_power_cuts_lose_something),
+    watched("a failed sync stays failed", cuts::a_failed_sync_stays_failed),
     watched("a disk that fails loses nothing", failures::a_failing_disk_loses_nothing),
     watched("a folder that cannot be written is refused", doors::a_read_only_folder_is_refused),
     plain("a store held by another process is refused", doors::a_held_store_is_refused),

@@ -21,7 +21,7 @@ pub(crate) fn told_too_early(calls: &[Call]) -> Vec<String> {
             }
         }
     }
-    let failed_sync = |call: &&Call| matches!(&call.op, Op::Fail(name) if name == "fdatasync");
+    let failed_sync = |call: &&Call| matches!(&call.op, Op::Fail { path: Some(_) });
     let sound = calls.iter().find(failed_sync).map_or(usize::MAX, |call| call.started);
     let synced = |write: &Call, before: usize| {
         calls.iter().any(|call| {

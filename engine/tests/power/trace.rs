@@ -49,8 +49,10 @@ pub(crate) enum Op {
     },
     /// A line on stdout.
     Tell(String),
-    /// The call with this name was made to fail.
-    Fail(String),
+    /// A call was made to fail; the file, if it was to make that durable.
+    Fail {
+        path: Option<PathBuf>,
+    },
 }
 
 impl Op {
@@ -64,7 +66,7 @@ impl Op {
             | Op::MakeFolder { path }
             | Op::Remove { path } => Some(path),
             Op::Rename { from, .. } => Some(from),
-            Op::Tell(_) | Op::Fail(_) => None,
+            Op::Tell(_) | Op::Fail { .. } => None,
         }
     }
 
@@ -121,7 +123,8 @@ impl Reader<'_> {
         };
         let Ok(result) = result.trim().parse::<u64>() else {
             if text.ends_with("(INJECTED)") {
-                self.calls.push(Call { started, ended, op: Op::Fail(name.into()) });
+                let path = (name == "fdatasync").then(|| file(arguments[0]).1);
+                self.calls.push(Call { started, ended, op: Op::Fail { path } });
             }
             return; // it failed, or the process ended
         };

@@ -173,7 +173,7 @@ fn rows_of(sender: u32, count: u32, large: bool) -> BTreeMap<Key, Vec<u8>> {
     rows
 }
 
-/// Commits as planned, after what is there. Ends without a panic whatever the disk does.
+/// Commits as planned, after what is there; a store that takes no more is opened again for the next sitting. Ends without a panic whatever the disk does.
 pub(crate) fn write(arguments: &[String]) {
     let plan = Plan::read(&arguments[1..]).expect("the arguments of a plan");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
@@ -197,7 +197,7 @@ pub(crate) fn write(arguments: &[String]) {
             assert!(refused.is_err(), "a store that is read only takes no commits");
             let read = runtime.block_on(store.scan(everything(), false, usize::MAX));
             say(read.map_or_else(|error| format!("not read: {error}"), |rows| format!("read: {} rows", rows.len())));
-            return say(format!("read only: {why}"));
+            say(format!("read only: {why}"));
         }
     }
 }
