@@ -33,22 +33,56 @@ pub(crate) struct Loaded {
     pub(crate) origin: Option<RunId>,
 }
 
-/// Reads a run; none if there is no such run.
-pub(crate) async fn load(store: &dyn Store, registry: &Registry, id: RunId) -> Result<Option<Box<Loaded>>, Error> {
-    let Some(head) = one(store, Key::head(id)).await? else { return Ok(None) };
-    let crate::store::Head { position, records: snapshot, json } = rows::split_head(&head)?;
-    let json = unspill(store, id, FrameId::ROOT, json.to_vec()).await?;
-    let read = rows::read_head(&head.key, &json)?;
-    let definition = definition(store, registry, read.head.plan.0).await?;
+/// The rows of a run, all of one moment.
+struct RunRows {
+    head: Row,
+    /// What the head holds, and each frame.
+    head_json: Vec<u8>,
+    frames: BTreeMap<FrameId, (Key, Vec<u8>)>,
+    /// The records since the head was written.
+    records: Vec<crate::run::Record>,
+}
 
+/// Reads the rows of a run; none if there is no such run.
+async fn read_rows(store: &dyn Store, id: RunId) -> Result<Option<RunRows>, Error> {
+    let Some(mut head) = one(store, Key::head(id)).await? else { return Ok(None) };
+    loop {
+        let crate::store::Head { records: snapshot, json, .. } = rows::split_head(&head)?;
+        let head_json = unspill(store, id, FrameId::ROOT, json.to_vec()).await;
+        let frames = read_frames(store, id).await;
+        let records = journal(store, id, snapshot).await;
+        // Head and frames are written together. Whoever reads them while the run goes on may see a part of each.
+        match one(store, Key::head(id)).await? {
+            Some(again) if again.value != head.value => head = again,
+            Some(_) => {
+                return Ok(Some(RunRows { head_json: head_json?, frames: frames?, records: records?, head }));
+            }
+            None => return Ok(None),
+        }
+    }
+}
+
+async fn read_frames(store: &dyn Store, id: RunId) -> Result<BTreeMap<FrameId, (Key, Vec<u8>)>, Error> {
     let mut frames = BTreeMap::new();
     for row in scan(store, Key::frame(id, FrameId(0))..Key::frame(id, FrameId(u32::MAX))).await? {
         let frame = frame_of(&row.key)?;
         let json = row.value.get(1..).unwrap_or_default().to_vec();
-        let json = unspill(store, id, frame, json).await?;
-        let read: Frame = serde_json::from_slice(&json).map_err(|error| Unreadable::new(&row.key, error))?;
-        frames.insert(frame, read);
+        frames.insert(frame, (row.key, unspill(store, id, frame, json).await?));
     }
+    Ok(frames)
+}
+
+/// Reads a run; none if there is no such run.
+pub(crate) async fn load(store: &dyn Store, registry: &Registry, id: RunId) -> Result<Option<Box<Loaded>>, Error> {
+    let Some(RunRows { head, head_json, frames, records }) = read_rows(store, id).await? else { return Ok(None) };
+    let crate::store::Head { position, records: snapshot, .. } = rows::split_head(&head)?;
+    let read = rows::read_head(&head.key, &head_json)?;
+    let definition = definition(store, registry, read.head.plan.0).await?;
+    let frame = |(id, (key, json)): (FrameId, (Key, Vec<u8>))| {
+        let frame: Frame = serde_json::from_slice(&json).map_err(|error| Unreadable::new(&key, error))?;
+        Ok::<_, Unreadable>((id, frame))
+    };
+    let frames = frames.into_iter().map(frame).collect::<Result<_, _>>()?;
     let event = event(store, position).await?;
     let ty =
         definition.plan.events.get(&event.name).map(|event| &event.data).or(definition.plan.workflow.input.as_ref());
@@ -56,9 +90,7 @@ pub(crate) async fn load(store: &dyn Store, registry: &Registry, id: RunId) -> R
     let mut run = rows::assemble(id, trigger, position, snapshot, read, frames);
     let (timers, waits) = (run.timers().collect(), super::commit::waits_of(&run).collect());
 
-    for record in journal(store, id, snapshot).await? {
-        run.apply(&record);
-    }
+    records.iter().for_each(|record| run.apply(record));
     fill_blobs(store, &mut run).await?;
     Ok(Some(Box::new(Loaded { run, definition, birth, snapshot, timers, waits, origin: event.origin })))
 }
