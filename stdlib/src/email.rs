@@ -30,6 +30,7 @@ pub(crate) struct Email {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("anyOf" = [{"required": ["template"]}, {"required": ["text"]}, {"required": ["html"]}]))]
 struct Body {
     /// Who gets it: `ada@example.org` or `Ada <ada@example.org>`, one or several.
     to: OneOrMany,

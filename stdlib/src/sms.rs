@@ -27,6 +27,7 @@ pub(crate) struct Sms(Provider);
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{"required": ["template"]}, {"required": ["text"]}]))]
 struct Body {
     /// The number that gets it, as `+12025550101`.
     to: String,

@@ -18,6 +18,7 @@ pub(crate) struct Exec(pub(crate) Databases);
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{"required": ["sql"]}, {"required": ["statements"]}]))]
 struct Body {
     /// One statement. Values go through `params`: `set status = :status`.
     #[serde(default)]
