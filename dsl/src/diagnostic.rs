@@ -117,6 +117,11 @@ impl Findings {
         self.found.extend(other.found);
     }
 
+    /// Keeps the findings for which `keep` holds.
+    pub(crate) fn retain(&mut self, keep: impl FnMut(&Diagnostic) -> bool) {
+        self.found.retain(keep);
+    }
+
     /// Whether nothing was found.
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()

@@ -43,6 +43,8 @@ pub struct Project {
     pub counts: Counts,
     /// All that is wrong.
     pub findings: Findings,
+    /// Event types may be other than they were read, because their files have mistakes.
+    pub(crate) events_hidden: bool,
     /// What the templates take.
     pub(crate) wants: AllWants,
     /// When it was read, if the caller knows.

@@ -3,7 +3,7 @@
 use super::infer::{Infer, Secrets};
 use super::{forms, ty};
 use crate::codes::Code;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Missed};
 use crate::form::Form;
 use crate::source::{Sources, Span};
 use crate::suggest::suggest;
@@ -65,7 +65,7 @@ pub(super) fn check(infer: &mut Infer<'_>, form: &Form, wanted: &Type, subject: 
             None => {
                 infer.form(value, Secrets::Refused);
                 let message = format!("{} has no field `{}`", subject.of, key.value);
-                let diagnostic = Diagnostic::error(subject.code, key.span, message);
+                let diagnostic = Diagnostic::error(subject.code, key.span, message).missed(Missed::InProject);
                 // A misspelt name is one mistake: what it was meant for is not missing too.
                 let meant = suggest(&key.value, missing.iter().copied())
                     .or_else(|| suggest(&key.value, wanted_fields.keys().map(String::as_str)));

@@ -12,7 +12,7 @@ use petgraph::visit::EdgeRef;
 use super::facts::Facts;
 use crate::form::Form;
 use crate::graph::{Graph, Point, Way};
-use crate::plan::{Body, Join, ListIx, Owner, Step, StepIx, Workflow};
+use crate::plan::{Body, Join, ListIx, Owner, Role, Step, StepIx, Workflow};
 
 /// The states of one workflow.
 #[derive(Debug)]
@@ -243,4 +243,19 @@ pub(super) fn around(workflow: &Workflow, list: ListIx) -> impl Iterator<Item = 
         _ => None,
     };
     std::iter::successors(owner(list), move |step| owner(workflow.step(*step).list))
+}
+
+/// The conditions that held on the way to a step, as far as they stand around it.
+pub(super) fn conditions_around<'w>(workflow: &'w Workflow, step: &'w Step) -> Vec<&'w Form> {
+    let mut conditions: Vec<&Form> = step.condition.iter().collect();
+    let mut list = step.list;
+    for outer in around(workflow, step.list) {
+        let outer = workflow.step(outer);
+        conditions.extend(&outer.condition);
+        if let (Owner::Step(_, Role::Case(number)), Body::Switch(cases)) = (workflow.list(list).owner, &outer.body) {
+            conditions.extend(cases.iter().take(number as usize + 1).map(|case| &case.when));
+        }
+        list = outer.list;
+    }
+    conditions
 }

@@ -1,6 +1,7 @@
 //! What must hold beyond the shape of the files: one file per code, and the analyses that they share.
 
 mod constant;
+pub(crate) mod damage;
 mod effects;
 mod facts;
 mod fields;
@@ -35,6 +36,7 @@ mod secret_leak;
 mod set;
 mod sql_params;
 mod template;
+mod test_names;
 mod type_mismatch;
 mod unbounded_wait;
 mod uncorrelated_wait;
@@ -47,21 +49,20 @@ mod wait_order;
 pub(crate) mod yaml_trap;
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use petgraph::graph::NodeIndex;
 use petgraph::visit::EdgeRef;
 
-use crate::codes::Code;
 use crate::diagnostic::Findings;
 use crate::form::Form;
 use crate::graph::{Graph, Point};
 use crate::node::Node;
 use crate::plan::{ForEach, Owner, Step, StepIx, Workflow};
 use crate::project::Project;
-use crate::source::FileId;
 use crate::types::Type;
 
+use damage::Damage;
 use effects::Effects;
 use flow::{Flow, State};
 use infer::{Infer, Secrets};
@@ -69,35 +70,34 @@ use places::{Moment, Place, Purpose};
 use roots::Outputs;
 
 /// Checks all workflows of a project that has been read, one by one and then together.
-pub(crate) fn run(project: &Project, found: &mut Findings) {
+pub(crate) fn run(project: &Project, damage: &Damage, found: &mut Findings) {
     let outputs = Outputs::default();
-    let broken = broken_files(&project.findings);
     let mut calls = Vec::new();
     let mut codes = Vec::new();
+    let mut templates = Some(BTreeSet::new());
     for (index, workflow) in project.workflows.iter().enumerate() {
         let mut cx = Context::of(project, index, &outputs);
-        cx.broken = workflow.partial || broken.contains(&workflow.name.span.file);
+        cx.broken = damage.breaks_ways(workflow);
+        cx.trigger_hidden = damage.hides_triggers(cx.tree);
         let mut here = Findings::default();
         check(&cx, &mut here);
+        damage.clean(&workflow.steps, &mut here);
         calls.push(endless_invoke::calls(&cx));
         codes.push(dead_handler::codes(&cx));
+        templates = templates.zip(cx.templates.into_inner()).map(|(mut all, more)| {
+            all.extend(more);
+            all
+        });
         found.append(here);
     }
     endless_invoke::check(project, &calls, found);
     dead_handler::policies(project, codes, found);
     // What a wrong name was meant to use looks unused.
     if !project.findings.has_errors() && !found.has_errors() {
-        unused::whole(project, found);
+        test_names::check(project, found);
+        unused::whole(project, templates.as_ref(), found);
         dangling_event::check(project, found);
     }
-}
-
-/// The files of which the reader could not make out the structure: what is said about ways through them, or about
-/// what they lack, would follow from that.
-fn broken_files(found: &Findings) -> HashSet<FileId> {
-    let structural = [Code::YAML, Code::UNKNOWN_KEY, Code::STEP_KIND, Code::STEP_ID, Code::NEXT];
-    let broken = found.iter().filter(|finding| structural.contains(&finding.code));
-    broken.map(|finding| finding.primary.span.file).collect()
 }
 
 fn check(cx: &Context<'_>, found: &mut Findings) {
@@ -115,7 +115,6 @@ fn check(cx: &Context<'_>, found: &mut Findings) {
     past_deadline::check(cx, found);
     unbounded_wait::check(cx, found);
     uncorrelated_wait::check(cx, found);
-    wait_order::check(cx, found);
     dead_handler::check(cx, found);
     if cx.broken {
         return;
@@ -123,6 +122,7 @@ fn check(cx: &Context<'_>, found: &mut Findings) {
     unreachable::check(cx, found);
     no_exit::check(cx, found);
     busy_cycle::check(cx, found);
+    wait_order::check(cx, found);
     uncovered_switch::check(cx, found);
     if !found.has_errors() {
         unused::check(cx, found);
@@ -135,14 +135,18 @@ struct Context<'p> {
     workflow: &'p Workflow,
     /// The file's tree.
     tree: Option<&'p Node>,
-    /// The reader could not make out the file's structure.
+    /// The reader could not make out all ways through the file.
     broken: bool,
+    /// The reader could not make out what starts the workflow.
+    trigger_hidden: bool,
     graph: Graph,
     flow: Flow,
     effects: Effects<'p>,
     outputs: &'p Outputs,
     variables: RefCell<HashMap<String, Type>>,
     items: RefCell<HashMap<StepIx, Type>>,
+    /// The templates that steps name; none if that cannot be told.
+    templates: RefCell<Option<BTreeSet<String>>>,
 }
 
 impl<'p> Context<'p> {
@@ -156,12 +160,14 @@ impl<'p> Context<'p> {
             workflow,
             tree: project.trees.get(index),
             broken: false,
+            trigger_hidden: false,
             graph,
             flow,
             effects: Effects::of(project),
             outputs,
             variables: RefCell::default(),
             items: RefCell::default(),
+            templates: RefCell::new(Some(BTreeSet::new())),
         }
     }
 
@@ -180,8 +186,18 @@ impl<'p> Context<'p> {
         Some(node)
     }
 
+    /// Notes that a step names a template.
+    fn names_template(&self, name: &str) {
+        if let Some(named) = self.templates.borrow_mut().as_mut() {
+            named.insert(name.to_owned());
+        }
+    }
+
     /// The type of `event.data`.
     fn event_data_type(&self) -> Type {
+        if self.trigger_hidden {
+            return Type::Any;
+        }
         match roots::trigger_event(self.project, self.workflow, None) {
             Type::Object(fields) => fields.get("data").map_or(Type::Any, ty::of_field),
             _ => Type::Any,

@@ -1,19 +1,20 @@
 //! `wf::past_deadline`: a `sleep_until` that may be past already.
 
-use super::flow::around;
+use super::flow::conditions_around;
 use super::{Context, constant, facts};
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::expr::ast::{Operator, Term, TermKind};
 use crate::form::Form;
-use crate::plan::{Body, Owner, Role, Step};
+use crate::plan::Body;
 
 /// Checks every `sleep_until` of a time before one that came with an event.
 pub(super) fn check(cx: &Context<'_>, found: &mut Findings) {
     for step in &cx.workflow.steps {
         let Body::SleepUntil { time: Form::Expr(expr), if_past_written: false, .. } = &step.body else { continue };
         let Some(time) = event_time(expr.term()) else { continue };
-        if found.has_error_in(expr.span()) || guards(cx, step).into_iter().any(|form| compares_with_now(form, &time)) {
+        let guarded = |form: &Form| compares_with_now(form, &time) || found.has_error_in(form.span());
+        if found.has_error_in(expr.span()) || conditions_around(cx.workflow, step).into_iter().any(guarded) {
             continue;
         }
         let message = format!("this may be past already when `{}` is reached, and the run goes on at once", step.id);
@@ -29,21 +30,6 @@ fn event_time(term: &Term) -> Option<String> {
     let TermKind::Arithmetic(first, rest) = &term.kind else { return None };
     let path = facts::path(first).filter(|path| path.starts_with("event."))?;
     rest.iter().any(|(operator, _)| *operator == Operator::Subtract).then_some(path)
-}
-
-/// The conditions that held on the way to a step, as far as they stand around it.
-fn guards<'c>(cx: &'c Context<'_>, step: &'c Step) -> Vec<&'c Form> {
-    let mut guards: Vec<&Form> = step.condition.iter().collect();
-    let mut list = step.list;
-    for outer in around(cx.workflow, step.list) {
-        let outer = cx.workflow.step(outer);
-        guards.extend(&outer.condition);
-        if let (Owner::Step(_, Role::Case(number)), Body::Switch(cases)) = (cx.workflow.list(list).owner, &outer.body) {
-            guards.extend(cases.iter().take(number as usize + 1).map(|case| &case.when));
-        }
-        list = outer.list;
-    }
-    guards
 }
 
 /// Whether a condition compares the time with now.

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use super::infer::{Infer, Secrets, Typed};
 use super::{forms, ty};
 use crate::codes::Code;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Missed};
 use crate::form::Form;
 use crate::plan::Step;
 use crate::project::{Medium, Project, Wants};
@@ -18,18 +18,32 @@ use crate::value::Value;
 
 /// Checks a body that names a template.
 pub(super) fn check(infer: &mut Infer<'_>, step: &Step, body: &Form) {
-    let Some(template) = body.get("template") else { return };
-    let Some(kind) = infer.cx.project.catalog.get(&step.kind.value) else { return };
+    let Some(kind) = infer.cx.project.catalog.get(&step.kind.value) else {
+        // Of a kind that is not described, a `template` probably is one.
+        match body.get("template") {
+            Some(Form::Literal(Value::String(name), _)) => infer.cx.names_template(name),
+            Some(_) => drop(infer.cx.templates.replace(None)),
+            None => {}
+        }
+        return;
+    };
     let takes = |field: &str| kind.body.pointer(&format!("/properties/{field}")).is_some();
     if !takes("template") || !takes("with") {
         return;
     }
+    let Some(template) = body.get("template") else {
+        without(infer, step, body, takes("subject"));
+        return;
+    };
     let needs_subject = takes("subject") && body.get("subject").is_none();
     let span = template.span();
     let names: Vec<String> = match template {
         Form::Literal(Value::String(name), _) => vec![name.to_string()],
         Form::Expr(_) => {
             let typed = infer.form(template, Secrets::Refused);
+            if !matches!(ty::non_null(typed.ty.clone()), Type::Enum(_)) {
+                infer.cx.templates.replace(None);
+            }
             match ty::non_null(typed.ty) {
                 Type::Enum(members) => members.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
                 Type::String => {
@@ -52,6 +66,7 @@ pub(super) fn check(infer: &mut Infer<'_>, step: &Step, body: &Form) {
         }
         _ => return,
     };
+    names.iter().for_each(|name| infer.cx.names_template(name));
     let given = match body.get("with") {
         Some(Form::Object(fields, _)) => Some(&fields[..]),
         None | Some(Form::Literal(Value::Null, _)) => Some(&[][..]),
@@ -67,6 +82,28 @@ pub(super) fn check(infer: &mut Infer<'_>, step: &Step, body: &Form) {
                 infer.say(diagnostic);
             }
         }
+    }
+}
+
+/// A message that is written out has no template's parameters, and a mail has a subject of its own.
+fn without(infer: &mut Infer<'_>, step: &Step, body: &Form, mail: bool) {
+    // A body without any text is the schema's, and a misspelt `template` the reader's.
+    if infer.cx.broken || !["text", "html"].iter().any(|field| body.get(field).is_some()) {
+        return;
+    }
+    if let Form::Object(fields, _) = body
+        && let Some((key, _)) = fields.iter().find(|(key, _)| key.value == "with")
+    {
+        infer.say(
+            Diagnostic::error(Code::FIELD, key.span, "`with` has no meaning without a template")
+                .help("add `template: …`, or put the values into the text: `${ … }`"),
+        );
+    } else if mail && body.get("subject").is_none() {
+        infer.say(
+            Diagnostic::error(Code::FIELD, step.kind.span, "`subject` is missing")
+                .label("a mail has a subject")
+                .help("add `subject: …`, or a template whose front matter has one"),
+        );
     }
 }
 
@@ -117,7 +154,7 @@ fn one(infer: &mut Infer<'_>, name: &str, wanted: &Wanted<'_>) -> Vec<Diagnostic
             continue;
         }
         let message = format!("the template `{name}` has no parameter `{}`", key.value);
-        let diagnostic = Diagnostic::error(Code::TEMPLATE, key.span, message);
+        let diagnostic = Diagnostic::error(Code::TEMPLATE, key.span, message).missed(Missed::InProject);
         found.push(match suggest(&key.value, needed.iter().copied()).map(str::to_owned) {
             // A misspelt parameter is not a missing one as well.
             Some(meant) => {

@@ -11,7 +11,7 @@ use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::expr::ast::{Comparator, Term, TermKind};
 use crate::form::Form;
-use crate::plan::{Body, Case, Step, StepIx};
+use crate::plan::{Body, Case, Step, StepIx, Trigger};
 use crate::types::Type;
 use crate::value::Value;
 
@@ -20,6 +20,14 @@ const VALUES_NAMED_MAX: usize = 4;
 
 /// Reports each `switch` that can do nothing without saying so.
 pub(super) fn check(cx: &Context<'_>, found: &mut Findings) {
+    // Of an event that is not known neither are the values.
+    let unknown = |trigger: &Trigger| match trigger {
+        Trigger::Event { event, .. } => found.has_error_in(event.span),
+        Trigger::Cron { .. } => false,
+    };
+    if cx.trigger_hidden || cx.workflow.triggers.iter().any(unknown) {
+        return;
+    }
     for (ix, step) in cx.steps() {
         let Body::Switch(cases) = &step.body else { continue };
         let wrong = |case: &Case| found.has_error_in(case.when.span());

@@ -10,6 +10,7 @@ use crate::expr::ReferenceKind;
 use crate::node::{Node, Tree};
 use crate::plan::{Body, Owner, Role, Step, StepIx};
 use crate::project::Project;
+use crate::source::Span;
 
 /// The variables and outputs of a workflow that nothing reads.
 pub(super) fn check(cx: &Context<'_>, found: &mut Findings) {
@@ -53,8 +54,9 @@ fn gives_an_item(cx: &Context<'_>, ix: StepIx, step: &Step, read: &BTreeSet<(boo
     last && in_a_loop && outer.is_some_and(|outer| read.contains(&(true, outer)))
 }
 
-/// The event types and retry policies of a project that nothing names.
-pub(super) fn whole(project: &Project, found: &mut Findings) {
+/// The event types, templates and retry policies of a project that nothing names. `named_templates` is none if some
+/// step may name any.
+pub(super) fn whole(project: &Project, named_templates: Option<&BTreeSet<String>>, found: &mut Findings) {
     let mut named: BTreeSet<&str> = BTreeSet::new();
     for workflow in &project.workflows {
         named.extend(event::named(workflow).map(|(name, _)| name.value.as_str()));
@@ -68,6 +70,9 @@ pub(super) fn whole(project: &Project, found: &mut Findings) {
             );
         }
     }
+    if let Some(named) = named_templates {
+        templates(project, named, found);
+    }
     let mut policies: BTreeSet<&str> = BTreeSet::new();
     project.trees.iter().chain(&project.settings_tree).for_each(|tree| policy_names(tree, &mut policies));
     for (name, policy) in project.settings.retries.iter().filter(|(name, _)| !policies.contains(name.as_str())) {
@@ -75,6 +80,22 @@ pub(super) fn whole(project: &Project, found: &mut Findings) {
         found.push(
             Diagnostic::warning(Code::UNUSED, policy.name.span, message)
                 .help(format!("write `retry: {name}` on a step or under `defaults`, or remove it")),
+        );
+    }
+}
+
+/// The templates that no step can name. Whatever a step computes from what is enumerated names those of its values.
+fn templates(project: &Project, named: &BTreeSet<String>, found: &mut Findings) {
+    for (name, files) in project.templates.iter().filter(|(name, _)| !named.contains(*name)) {
+        let Some(file) = files.values().next() else { continue };
+        // Its name stands nowhere; the first word of the file stands for it.
+        let text = project.sources.get(*file).map_or("", |source| &source.text);
+        let start = text.len() - text.trim_start().len();
+        let end = start + text[start..].split_whitespace().next().map_or(0, str::len);
+        let span = Span { file: *file, start, end };
+        found.push(
+            Diagnostic::warning(Code::UNUSED, span, format!("no step uses the template `{name}`"))
+                .help(format!("write `template: {name}` in a step, or remove the file")),
         );
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::{InputCatalog, InputFile, Project, ProjectInput, TestFile};
 use crate::catalog::Catalog;
 use crate::check;
+use crate::check::damage::Damage;
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::node::{Node, Tree};
@@ -44,9 +45,13 @@ impl Project {
         }
         project.refuse_double_names();
 
+        project.findings = Damage::settle(&project);
+        let damage = Damage::of(&project);
+        project.events_hidden = damage.events;
         let mut found = Findings::default();
-        check::run(&project, &mut found);
+        check::run(&project, &damage, &mut found);
         project.findings.append(found);
+        project.findings.retain(|finding| !damage.may_hide(finding));
         project
     }
 

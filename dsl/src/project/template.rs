@@ -42,8 +42,10 @@ impl Project {
             } else {
                 match TemplateFile::parse(medium, &text) {
                     Ok(parsed) => {
-                        let wants = wants(file, &text, &parsed, &mut self.findings);
-                        self.wants.insert(file, wants);
+                        // Of a template that contradicts itself it is not clear what it takes.
+                        if let Some(wants) = wants(file, &text, &parsed, &mut self.findings) {
+                            self.wants.insert(file, wants);
+                        }
                     }
                     Err(error) => {
                         let range = error.range.unwrap_or(0..0);
@@ -57,7 +59,8 @@ impl Project {
     }
 }
 
-fn wants(file: FileId, text: &str, parsed: &TemplateFile<'_>, found: &mut Findings) -> Wants {
+fn wants(file: FileId, text: &str, parsed: &TemplateFile<'_>, found: &mut Findings) -> Option<Wants> {
+    let before = found.errors();
     let reads = parsed.reads();
     let params = parsed.params.as_ref().and_then(|_| declared(file, text, parsed.body_at, found));
     if let Some(params) = &params {
@@ -69,7 +72,7 @@ fn wants(file: FileId, text: &str, parsed: &TemplateFile<'_>, found: &mut Findin
             found.push(finding.help(help.unwrap_or_else(|| format!("add `{name}` to `params` in the front matter"))));
         }
     }
-    Wants { params, reads, subject: parsed.subject.is_some() }
+    (found.errors() == before).then(|| Wants { params, reads, subject: parsed.subject.is_some() })
 }
 
 /// The parameters with their types; none if the front matter is not YAML as we read it, which is reported.

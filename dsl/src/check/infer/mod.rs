@@ -8,7 +8,7 @@ mod call;
 mod operators;
 
 use super::facts::{self, Facts};
-use super::flow::told;
+use super::flow::{conditions_around, told};
 use super::places::{Moment, Place};
 use super::roots::{self, LoopName};
 use super::{
@@ -185,6 +185,9 @@ impl<'c> Infer<'c> {
     pub(super) fn null(&mut self, expr: &Expr, term: &Term, typed: &Typed, why: &str) {
         let span = expr.place(term.at);
         let written = text_of(expr, term.at);
+        if self.guard_is_wrong() {
+            return;
+        }
         let instead = format!("{written} ?? …");
         let diagnostic = match typed.absent {
             Some(step) => may_not_have_run::found(self.cx, span, step, written, &instead),
@@ -197,6 +200,9 @@ impl<'c> Infer<'c> {
     fn null_read(&mut self, expr: &Expr, term: &Term, typed: &Typed, instead: Option<String>) {
         let span = expr.place(term.at);
         let written = text_of(expr, term.at);
+        if self.guard_is_wrong() {
+            return;
+        }
         let instead = instead.unwrap_or_else(|| format!("{written}?.…"));
         let diagnostic = match typed.absent {
             Some(step) => may_not_have_run::found(self.cx, span, step, written, &instead),
@@ -206,6 +212,13 @@ impl<'c> Infer<'c> {
             }
         };
         self.found.push(diagnostic);
+    }
+
+    /// Whether a condition around has a mistake in it: what it was meant to tell is not known then.
+    fn guard_is_wrong(&self) -> bool {
+        let step = self.step().map(|step| self.cx.workflow.step(step));
+        let conditions = step.map(|step| conditions_around(self.cx.workflow, step)).unwrap_or_default();
+        conditions.into_iter().any(|form| self.found.has_error_in(form.span()) && form.span() != self.place.form.span())
     }
 
     /// The type of a term.
@@ -264,6 +277,7 @@ impl<'c> Infer<'c> {
         let batched = workflow.limits.as_ref().is_some_and(|limits| limits.value.batch.is_some());
         let list = self.place.list;
         let known = match &*name.text {
+            "event" | "events" if self.cx.trigger_hidden => Some(Type::Any),
             "event" if !batched => Some(roots::trigger_event(self.cx.project, workflow, self.facts.get("event.name"))),
             "events" if batched => {
                 let event = roots::trigger_event(self.cx.project, workflow, None);
@@ -296,7 +310,7 @@ impl<'c> Infer<'c> {
 
     fn step_output(&mut self, expr: &Expr, term: &Term, name: &Name) -> Typed {
         let Some(step) = self.cx.workflow.find(&name.text) else {
-            self.found.push(unknown_name::step(self.cx, expr.place(name.at), &name.text));
+            self.unknown(unknown_name::step(self.cx, expr.place(name.at), &name.text));
             return Typed::unknown();
         };
         let span = expr.place(term.at);
@@ -317,8 +331,12 @@ impl<'c> Infer<'c> {
                 Some(_) => Typed::unknown(),
             };
         };
-        if !state.perhaps.has(step) {
+        if !state.perhaps.has(step) && !self.cx.broken {
             self.found.push(never_ran::found(self.cx, span, step));
+            return Typed::unknown();
+        }
+        // With a way missing nothing can be said of what ran before.
+        if self.cx.broken {
             return Typed::unknown();
         }
         if state.surely.has(step) {
@@ -334,9 +352,17 @@ impl<'c> Infer<'c> {
                 Typed { declared: Some(variable.span), ..Typed::new(ty) }
             }
             None => {
-                self.found.push(unknown_name::variable(self.cx, expr.place(name.at), &name.text));
+                self.unknown(unknown_name::variable(self.cx, expr.place(name.at), &name.text));
                 Typed::unknown()
             }
+        }
+    }
+
+    /// Adds a finding about a name that does not exist, unless it may stand in a part that could not be read.
+    fn unknown(&mut self, diagnostic: Diagnostic) {
+        let near = diagnostic.help.as_deref().is_some_and(|help| help.starts_with("did you mean"));
+        if near || !self.cx.broken {
+            self.found.push(diagnostic);
         }
     }
 

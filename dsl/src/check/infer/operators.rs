@@ -167,6 +167,18 @@ impl Infer<'_> {
                 }
             }
         }
+        if let TermKind::List { items, .. } = &sides[1].kind {
+            for item in items {
+                let TermKind::Literal(value) = &item.kind else { continue };
+                if !comparable(&left.ty, &ty::of_value(value)) {
+                    let span = expr.place(item.at);
+                    let place = format!("an item of `{}`", comparator.symbol());
+                    let found = ty::of_value(value);
+                    self.found.push(type_mismatch::wanted(span, &place, &ty::widened(&left.ty), &found, left.declared));
+                }
+            }
+            return;
+        }
         if let Type::List(item) = &right.ty
             && !comparable(&left.ty, item)
         {
