@@ -130,7 +130,7 @@ fn disk_mib(dir: &Path) -> u64 {
         entries.map(|entry| if entry.path().is_dir() { 0 } else { entry.metadata().unwrap().blocks() }).sum()
     };
     let inside = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
-    (blocks(dir) + inside.map(|dir| blocks(&dir)).sum::<u64>()) * 512 >> 20
+    ((blocks(dir) + inside.map(|dir| blocks(&dir)).sum::<u64>()) * 512) >> 20
 }
 
 /// A workflow of so many steps that do nothing.

@@ -6,8 +6,8 @@ use std::process::{Child, Command, Stdio};
 
 use crate::place::Place;
 
-/// A sitting may see this many lines before it is killed.
-const LINES_MAX: u64 = 60;
+/// A sitting may see this many records before it is killed.
+const RECORDS_MAX: u64 = 40;
 
 /// What the kills of a campaign did.
 #[derive(Default)]
@@ -23,6 +23,14 @@ struct Tally {
     between: BTreeMap<(String, String), usize>,
 }
 
+impl Tally {
+    /// A kind of record after which nothing was killed yet.
+    fn spared(&self) -> Option<String> {
+        let killed_after: BTreeSet<&String> = self.between.keys().map(|(before, _)| before).collect();
+        self.kinds.iter().find(|kind| !killed_after.contains(kind)).cloned()
+    }
+}
+
 /// How a sitting ended.
 enum Sitting {
     Killed,
@@ -34,11 +42,7 @@ pub(crate) fn campaign(kills: usize) {
     let seed = std::env::var("WF_SEED").map_or(0x5eed, |seed| seed.parse().expect("WF_SEED is a number"));
     let mut chance = Chance(seed);
     let mut tally = Tally::default();
-    let done = |tally: &Tally| {
-        let killed_after: BTreeSet<&String> = tally.between.keys().map(|(before, _)| before).collect();
-        tally.kills >= kills && tally.kinds.iter().all(|kind| killed_after.contains(kind))
-    };
-    while !done(&tally) {
+    while tally.kills < kills || tally.spared().is_some() {
         assert!(tally.kills < 3 * kills + 60, "some kind of record is never the last before a kill");
         let sample = if tally.runs % 2 == 0 { "completed.json" } else { "enrolled.json" };
         one_run(sample, &mut tally, &mut chance);
@@ -72,9 +76,11 @@ fn sit(command: &mut Command, run: &mut Option<String>, tally: &mut Tally, chanc
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the command starts");
     let mut lines = BufReader::new(child.stderr.take().expect("it was piped")).lines().map_while(Result::ok);
     let mut talk = Vec::new();
-    let mut left = 1 + chance.below(LINES_MAX);
+    let mut left = 1 + chance.below(RECORDS_MAX);
+    // Every other time, the kind of record decides.
+    let spared = tally.spared().filter(|_| chance.below(2) == 0);
     let mut last = String::from("start");
-    while left > 0 {
+    while left > 0 && (spared.is_none() || spared.as_ref() != Some(&last)) {
         let Some(line) = lines.next() else { return ended(child, &talk) };
         if let Some(id) = line.strip_prefix("run ") {
             *run = Some(id.split_whitespace().next().unwrap_or_default().to_owned());
