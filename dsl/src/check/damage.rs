@@ -8,6 +8,7 @@ use crate::node::Node;
 use crate::plan::{Step, Workflow};
 use crate::project::Project;
 use crate::source::{FileId, Span};
+use crate::suggest::suggest;
 
 /// The mistakes in shape that were found on reading.
 pub(crate) struct Damage {
@@ -60,19 +61,26 @@ impl Damage {
         sections.any(|section| section.is_none_or(about_triggers))
     }
 
-    /// Takes away what the reader says is missing, or wrong, where it also found a key that it does not know: the one
-    /// follows from the other.
+    /// All findings of the reader, without what it misses although it is there under a misspelt key, or a level off.
     pub(crate) fn settle(project: &Project) -> Findings {
+        let key = |finding: &Diagnostic| {
+            let span = finding.primary.span;
+            let text = project.sources.get(span.file).and_then(|source| source.text.get(span.start..span.end));
+            text.map(|text| text.trim_matches(['"', '\'']).to_owned())
+        };
         let unknown = project.findings.iter().filter(|finding| finding.code == Code::UNKNOWN_KEY);
-        let parts: Vec<Span> = unknown.filter_map(|finding| part_around(project, finding.primary.span)).collect();
-        let follows = |finding: &Diagnostic| {
+        let unknown: Vec<(Option<Span>, String)> =
+            unknown.filter_map(|finding| Some((part_around(project, finding.primary.span), key(finding)?))).collect();
+        let is_there = |finding: &Diagnostic| {
             let part = || part_around(project, finding.primary.span);
-            matches!(finding.code, Code::FIELD | Code::STEP_ID | Code::EVENT | Code::STEP_KIND)
-                && !parts.is_empty()
-                && part().is_some_and(|part| parts.contains(&part))
+            let missing = finding.message.ends_with("is missing") || finding.message.starts_with("the step has no");
+            let meant = |key: &str| named(finding).any(|name| name == key || suggest(key, [name]).is_some());
+            missing
+                && matches!(finding.code, Code::FIELD | Code::STEP_ID)
+                && unknown.iter().any(|(other, key)| meant(key) && *other == part())
         };
         let mut findings = project.findings.clone();
-        findings.retain(|finding| !follows(finding));
+        findings.retain(|finding| !is_there(finding));
         findings
     }
 
@@ -92,6 +100,12 @@ impl Damage {
     }
 }
 
+/// The words of the language that a finding names.
+fn named(finding: &Diagnostic) -> impl Iterator<Item = &str> {
+    let texts = std::iter::once(finding.message.as_str()).chain(finding.help.as_deref());
+    texts.flat_map(|text| text.split('`').skip(1).step_by(2))
+}
+
 /// The top-level key under which something stands; none for a top-level key itself.
 fn section(tree: &Node, place: Span) -> Option<&str> {
     let entry =
@@ -109,13 +123,21 @@ fn innermost(steps: &[Step], code: Code, place: Span) -> Option<Span> {
     around.min_by_key(|span| span.end - span.start)
 }
 
-/// The innermost step, or else the top-level part of a file, in which something stands.
+/// The innermost item of a list in which something stands, such as a step or a trigger, or else the top-level part.
 fn part_around(project: &Project, place: Span) -> Option<Span> {
     let index = project.workflows.iter().position(|workflow| workflow.name.span.file == place.file)?;
-    let steps = &project.workflows[index].steps;
-    let top = || {
-        let entries = project.trees.get(index)?.entries();
-        entries.iter().map(|entry| entry.value.span).find(|span| span.contains(place))
-    };
-    innermost(steps, Code::UNKNOWN_KEY, place).or_else(top)
+    let mut node = project.trees.get(index)?;
+    let mut part = None;
+    loop {
+        let item = node.items().iter().find(|item| item.span.contains(place));
+        let inner = item.or_else(|| {
+            let mut values = node.entries().iter().map(|entry| &entry.value);
+            values.find(|value| value.span.contains(place))
+        });
+        let Some(inner) = inner else { return part };
+        if item.is_some() || part.is_none() {
+            part = Some(inner.span);
+        }
+        node = inner;
+    }
 }
