@@ -172,8 +172,12 @@ fn the_examples_of_the_language_have_no_findings() {
 fn every_other_example_is_valid_or_wrong_where_it_says_so() {
     let mut examples = 0;
     // The examples of the language are files of a project, and the error pages have a test of their own.
-    let elsewhere = |page: &str| page == "spec/language.md" || page.starts_with("spec/errors/");
-    for block in blocks().iter().filter(|block| block.language == "yaml" && !elsewhere(&block.page)) {
+    // A workflow of a host program uses the kinds of that program, which checks it when it runs.
+    let embedded = fs::read_to_string(root().join("engine/examples/greeting.yaml")).unwrap();
+    let elsewhere = |block: &Block| {
+        block.page == "spec/language.md" || block.page.starts_with("spec/errors/") || block.text == embedded
+    };
+    for block in blocks().iter().filter(|block| block.language == "yaml" && !elsewhere(block)) {
         let lines = block.text.lines().zip(1..);
         let marked = lines.filter_map(|(line, number)| Some(format!("{number} {}", line.split_once("# error: ")?.1)));
         let line = |found: &Diagnostic| block.text[..found.primary.span.start].matches('\n').count() + 1;
@@ -216,5 +220,25 @@ fn the_kinds_that_the_checks_are_tried_with_are_those_of_the_standard_library() 
     assert!(
         fs::read_to_string(&path).unwrap() == catalog,
         "run again with WF_UPDATE=1 to write dsl/tests/catalog.json"
+    );
+}
+
+#[test]
+fn the_embedding_example_is_in_the_readme_and_runs() {
+    let file = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let readme = file("README.md");
+    for (language, path) in [("rust", "engine/examples/embed.rs"), ("yaml", "engine/examples/greeting.yaml")] {
+        assert!(readme.contains(&format!("```{language}\n{}```", file(path))), "README.md shows {path} as it is");
+    }
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(["run", "--locked", "--quiet", "--package", "wf-engine", "--example", "embed"])
+        .current_dir(root())
+        .output()
+        .expect("cargo is there");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert_eq!(
+        said.lines().filter(|line| !line.starts_with("warning")).collect::<Vec<_>>(),
+        ["Welcome, Ada", "greeting finished"]
     );
 }
