@@ -13,7 +13,7 @@ use crate::store::{Commit, Key, Ready, Row, Rows, Write};
 pub const KEY_RETENTION: Period = Period(30 * 24 * 3_600_000);
 
 /// How many steps may wait for one key to be woken; more of them ask again from time to time.
-pub const KEY_WAITERS_MAX: usize = 200;
+pub const KEY_WAITERS_MAX: usize = 50;
 
 /// The row of a key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

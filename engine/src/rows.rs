@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use wf_dsl::{Time, Type, Value};
 
 use crate::ids::{EventId, FrameId, Position, RunId};
-use crate::run::{Fact, Frame, Head, Record, Run, Trigger};
+use crate::run::{Fact, Frame, Head, Place, Record, Run, Trigger};
 use crate::store::{self, CHUNK_BYTES, Key, ROW_VERSION, Row, Write};
 
 /// Longer JSON of a head or a frame is cut into chunk rows.
@@ -129,7 +129,7 @@ pub(crate) fn spill(run: RunId, frame: FrameId, json: Vec<u8>, writes: &mut Vec<
     if json.len() <= ROW_JSON_MAX {
         return json;
     }
-    let first = SPILL + frame.0 * SPILL_CHUNKS;
+    let first = spilled_at(frame);
     writes.extend(chunks(run, first, &json).map(Write::Put));
     let spilled = u32::try_from(json.len()).expect("states are bounded");
     serde_json::to_vec(&Spilled { spilled }).expect("a number is JSON")
@@ -150,7 +150,15 @@ pub(crate) fn chunk_keys(run: RunId, first: u32, bytes: u32) -> impl Iterator<It
 /// The chunk rows that a head or frame row refers to, if it does.
 pub(crate) fn spilled_keys(run: RunId, frame: FrameId, json: &[u8]) -> Option<Vec<Key>> {
     let Spilled { spilled } = serde_json::from_slice(json).ok()?;
-    Some(chunk_keys(run, SPILL + frame.0 * SPILL_CHUNKS, spilled).collect())
+    Some(chunk_keys(run, spilled_at(frame), spilled).collect())
+}
+
+/// Where the chunks of a long head or frame begin. The frames that a run has at once have numbers near each other, so
+/// that none of them share a place though numbers come round; the root has its own.
+fn spilled_at(frame: FrameId) -> u32 {
+    const PLACES: u32 = SPILL / SPILL_CHUNKS - 1;
+    let place = frame.0.checked_sub(1).map_or(0, |frame| 1 + frame % PLACES);
+    SPILL + place * SPILL_CHUNKS
 }
 
 /// The position, the version and the JSON of a head row.
@@ -225,7 +233,16 @@ pub(crate) fn assemble(
     run.position = position;
     run.version = version;
     run.head = read.head;
-    run.frames = frames;
     run.frames.insert(FrameId::ROOT, read.root);
+    for (id, frame) in frames {
+        // Rows of parts whose step has ended may be left; a part has a greater number than what it is a part of.
+        let fork = frame.parent.as_ref().and_then(|parent| run.frames.get(&parent.frame)).map(|parent| &parent.place);
+        match fork {
+            Some(Place::Fork { fork, .. }) if (fork.base..fork.base + fork.total).contains(&id.0) => {
+                run.frames.insert(id, frame);
+            }
+            _ => drop(run.gone.insert(id)),
+        }
+    }
     run
 }

@@ -40,6 +40,8 @@ pub(super) struct Active {
     pub(super) attempts: HashMap<FrameId, AbortHandle>,
     /// Wake-ups that are on their way: the run must not leave the queue before they are here.
     pub(super) hints: BTreeSet<Hint>,
+    /// It was asked to end when it had ended already: the request is still in the store.
+    pub(super) late_cancel: bool,
 }
 
 /// A wake-up that is on its way.
@@ -94,6 +96,7 @@ impl Active {
             in_flight: None,
             attempts: HashMap::new(),
             hints: BTreeSet::new(),
+            late_cancel: false,
         }
     }
 

@@ -20,6 +20,8 @@ use crate::store::{BornOf, Commit, CommitError, Due, Key, NewEvent, NewRun, Rece
 
 /// The frame of a timer that is not a run's but an event's: its run id is the event's id.
 pub(crate) const DELAYED_EVENT: FrameId = FrameId(u32::MAX);
+/// The most records of a first turn that rides in the commit of its event: several runs may be born in one.
+const BIRTH_RECORDS: usize = 50;
 /// The name of the event that a run by hand or by `invoke` is born of, where its workflow names none.
 const INVOKE: &str = "wf.invoke";
 
@@ -294,7 +296,8 @@ impl Driver {
         let cx = Cx { definition: &definition, live: &self.parts.live, workflows: &self.parts.registry, now };
         let turn = if run.head.parent.is_none() { run.decide(&cx, Input::Start) } else { Turn::default() };
         let is_alone = |command: &Command| matches!(command, Command::Perform(_));
-        let decided = !turn.records.is_empty() && !turn.more && turn.commands.iter().all(is_alone);
+        let is_short = turn.records.len() <= BIRTH_RECORDS && turn.blobs.is_empty();
+        let decided = !turn.records.is_empty() && is_short && !turn.more && turn.commands.iter().all(is_alone);
         let (run, turn) = if decided { (run, turn) } else { (newborn, Turn::default()) };
 
         let birth = rows::birth_json(&turn.records);

@@ -13,13 +13,18 @@ use crate::ids::{FrameId, RunId};
 use crate::observe::Notice;
 use crate::once::{self, KeyUse, KeyVerdict, Told, Wish};
 use crate::rows;
-use crate::run::{Blob, Command, Cx, Failure, HeldKey, Input, KeyAnswer, Place, Record, Run, Status, Stored};
+use crate::run::{
+    Blob, Command, Cx, Failure, HeldKey, Input, KeyAnswer, Place, Record, Run, Status, Stored, TURN_BYTES, TURN_FRAMES,
+    TURN_RECORDS, TURN_WEIGHT,
+};
 use crate::store::{Commit, CommitError, Due, Fence, Guard, InboxKey, Key, Ready, Receipt, Row, Write};
 
 /// Records after which the head and the frames are written again, so that recovery stays short.
 const SNAPSHOT_RECORDS: u64 = 256;
-/// Changed frames after which they are written.
-pub(crate) const SNAPSHOT_FRAMES: usize = 250;
+/// Changed frames after which they are written. One more turn, and their rows must still fit a commit.
+const SNAPSHOT_FRAMES: usize = TURN_FRAMES;
+/// Rows of frames that are gone that one commit deletes; what is left waits for the next one.
+pub(super) const GONE_FRAMES: usize = 100;
 
 /// The signature of a wait for the end of an invoked run.
 const CHILD_ENDED: u32 = 1;
@@ -48,6 +53,15 @@ pub(super) struct Outcome {
     pub(super) blobs: Vec<(Blob, Arc<[u8]>)>,
 }
 
+impl Outcome {
+    /// Whether it is time for a commit.
+    fn is_full(&self) -> bool {
+        self.records.len() >= TURN_RECORDS
+            || self.commands.iter().map(Command::weight).sum::<usize>() >= TURN_WEIGHT
+            || self.blobs.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() >= TURN_BYTES
+    }
+}
+
 impl Driver {
     /// Lets a run decide on what it was told, and makes that durable.
     pub(super) fn step(&mut self, id: RunId) {
@@ -58,7 +72,7 @@ impl Driver {
                 self.commit(&mut active, outcome);
             }
         }
-        if active.is_at_rest() && !active.queued {
+        if active.is_at_rest() && !active.queued && active.run.gone.is_empty() {
             self.parts.store.release(&[(id, Fence { version: active.committed, epoch: 0 })]);
         } else {
             self.active.insert(id, active);
@@ -67,10 +81,12 @@ impl Driver {
 
     fn decide(&self, active: &mut Active) -> Outcome {
         let now = self.now;
+        let changed = active.run.dirty.len();
         // What has happened counts before a deadline that passed meanwhile.
         active.inputs.make_contiguous().sort_by_key(Input::rank);
         let mut outcome = Outcome { commands: std::mem::take(&mut active.wanted), ..Outcome::default() };
         while let Some(input) = active.inputs.pop_front() {
+            active.late_cancel |= active.run.is_ended() && matches!(input, Input::Cancel { .. });
             let cx =
                 Cx { definition: &active.definition, live: &self.parts.live, workflows: &self.parts.registry, now };
             let turn = active.run.decide(&cx, input);
@@ -81,13 +97,16 @@ impl Driver {
                 active.inputs.push_front(Input::More);
                 break;
             }
+            if outcome.is_full() || active.run.dirty.len() >= changed + TURN_FRAMES {
+                break;
+            }
         }
         outcome
     }
 
-    /// A run that rests but still stands in the queue leaves it.
+    /// A run that rests but still stands in the queue leaves it, and rows of frames that are gone go.
     fn must_park(&self, active: &Active) -> bool {
-        active.queued && active.is_at_rest()
+        (active.queued || active.late_cancel || !active.run.gone.is_empty()) && active.is_at_rest()
     }
 
     fn commit(&mut self, active: &mut Active, outcome: Outcome) {
@@ -122,7 +141,15 @@ impl Driver {
         let waits_for_key = keys.iter().any(|key| matches!(key.wish, Wish::Want));
         let at_rest = active.inputs.is_empty() && active.hints.is_empty() && active.attempts.is_empty();
         if active.run.is_ended() {
-            self.write_end(&mut commit, &mut flight, active, now);
+            if records.is_empty() {
+                write_snapshot(&mut commit, &mut flight, active);
+            } else {
+                self.write_end(&mut commit, &mut flight, active, now);
+            }
+            leave_queue(&mut commit, active);
+            if std::mem::take(&mut active.late_cancel) {
+                commit.writes.push(Write::Delete(Key::cancel(run)));
+            }
         } else if active.run.is_parked() && at_rest && !waits_for_key {
             write_snapshot(&mut commit, &mut flight, active);
             if std::mem::take(&mut active.queued) {
@@ -194,9 +221,6 @@ impl Driver {
         let run_id = active.run.id;
         let ended = Key::ended(run_id.workflow, active.run.head.status as u8, now, run_id);
         commit.writes.push(Write::Put(Row { key: ended, value: vec![crate::store::ROW_VERSION] }));
-        if std::mem::take(&mut active.queued) {
-            commit.writes.push(Write::Delete(Key::queue(ready(run_id), active.run.position, run_id)));
-        }
         if active.run.head.cancel.is_some() {
             commit.writes.push(Write::Delete(Key::cancel(run_id)));
         }
@@ -327,6 +351,19 @@ impl Driver {
     }
 }
 
+/// Takes a run that has ended out of the queue, unless rows of its frames are left: then it is found there after a
+/// crash, and they go.
+fn leave_queue(commit: &mut Commit, active: &mut Active) {
+    let run = &active.run;
+    if run.gone.is_empty() {
+        if std::mem::take(&mut active.queued) {
+            commit.writes.push(Write::Delete(Key::queue(ready(run.id), run.position, run.id)));
+        }
+    } else if !std::mem::replace(&mut active.queued, true) {
+        commit.writes.push(Write::Queue { run: run.id, ready: ready(run.id), order: run.position });
+    }
+}
+
 /// Writes the head and the frames that changed, and the timers of those.
 fn write_snapshot(commit: &mut Commit, flight: &mut Flight, active: &mut Active) {
     let run = &mut active.run;
@@ -335,7 +372,11 @@ fn write_snapshot(commit: &mut Commit, flight: &mut Flight, active: &mut Active)
     let json = rows::spill(id, FrameId::ROOT, rows::head_json(run, &active.birth), &mut commit.writes);
     let value = crate::store::Head { position: run.position, records: run.version, json: &json }.write();
     commit.writes.push(Write::Put(Row { key: Key::head(id), value }));
-    for frame in std::mem::take(&mut run.gone) {
+    let (timed, others): (Vec<FrameId>, Vec<FrameId>) =
+        std::mem::take(&mut run.gone).into_iter().partition(|frame| active.timers.contains_key(frame));
+    let (gone, later) = others.split_at(others.len().min(GONE_FRAMES));
+    run.gone.extend(later);
+    for frame in timed.into_iter().chain(gone.iter().copied()) {
         commit.writes.push(Write::Delete(Key::frame(id, frame)));
         if let Some(at) = active.timers.remove(&frame) {
             commit.writes.push(Write::Delete(Key::timer(Due { at, run: id, frame })));

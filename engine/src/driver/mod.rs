@@ -76,6 +76,7 @@ enum Done {
     Ticked(Result<cron::Tick, CommitError>),
     DelayRead(Key, Result<Vec<Option<Row>>, StoreError>),
     KeyRead { run: RunId, frame: FrameId, since: u64, output: Result<Value, Error> },
+    Forgotten { run: RunId, more: bool },
     Retry(RunId),
 }
 
@@ -313,6 +314,7 @@ impl Driver {
             Done::TickLooked(id, tick, line, open) => self.tick_looked(id, tick, *line, open),
             Done::Ticked(tick) => self.ticked(tick),
             Done::KeyRead { run, frame, since, output } => self.key_read(run, frame, since, output),
+            Done::Forgotten { run, more } => self.forgotten(run, more),
             Done::Retry(run) => self.step(run),
         }
     }
@@ -422,25 +424,38 @@ impl Driver {
         self.step(id);
     }
 
-    /// A run that has ended may still be named in the queue or in a cancel request, by a hint that came too late.
+    /// A run that has ended may still be named in the queue or in a cancel request, by a hint that came too late; and
+    /// rows of its frames may be left.
     fn forget_wakes(&mut self, loaded: &Loaded, queued: bool) {
         let (id, position) = (loaded.run.id, loaded.run.position);
+        let gone: Vec<FrameId> = loaded.run.gone.iter().copied().collect();
         let store = self.parts.store.clone();
         let cancel = Key::cancel(id);
         self.spawn(async move {
             // Most runs that are loaded after their end are just looked at: nothing is written for them.
             let asked =
                 store.get(std::slice::from_ref(&cancel)).await.is_ok_and(|rows| rows.iter().any(Option::is_some));
-            let queue = queued.then(|| Key::queue(commit::ready(id), position, id));
-            let stale = asked.then_some(cancel).into_iter().chain(queue);
+            let more = queued && gone.len() > commit::GONE_FRAMES;
+            let queue = (queued && !more).then(|| Key::queue(commit::ready(id), position, id));
+            let frames = gone.iter().take(commit::GONE_FRAMES).map(|frame| Key::frame(id, *frame));
+            let stale = asked.then_some(cancel).into_iter().chain(frames).chain(queue);
             let writes: Vec<_> = stale.map(crate::store::Write::Delete).collect();
-            if !writes.is_empty()
-                && let Err(error) = store.commit(crate::store::Commit { writes, ..Default::default() }).await
-            {
+            let mut done = Ok(());
+            if !writes.is_empty() {
+                done = store.commit(crate::store::Commit { writes, ..Default::default() }).await.map(drop);
+            }
+            if let Err(error) = &done {
                 tracing::warn!(run = %id, %error, "a late hint stays in the store");
             }
-            Done::Retry(id)
+            Done::Forgotten { run: id, more: more && done.is_ok() }
         });
+    }
+
+    fn forgotten(&mut self, run: RunId, more: bool) {
+        if more {
+            return self.wake(run, Vec::new(), true);
+        }
+        self.parts.store.release(&[(run, Fence::default())]);
     }
 
     /// A run whose plan needs a kind that this host does not have stays as it is.

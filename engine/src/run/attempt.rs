@@ -132,16 +132,23 @@ impl<'a> Decision<'a> {
     }
 
     pub(super) fn loaded(&mut self) {
-        let cut_off: Vec<(FrameId, StepId, Option<String>)> = self
-            .run
-            .frames
-            .iter()
-            .filter_map(|(id, frame)| match &frame.place {
-                Place::Attempt { step, key, .. } => Some((*id, step.clone(), key.clone())),
-                _ => None,
-            })
-            .collect();
-        for (id, step_id, key) in cut_off {
+        let attempts = self.run.frames.iter().filter(|(_, frame)| matches!(frame.place, Place::Attempt { .. }));
+        self.run.cut_off = attempts.map(|(id, _)| *id).collect();
+        self.make_again();
+        // A turn that was cut short by the end of the process goes on, too.
+        self.look_at_all();
+    }
+
+    /// Makes the attempts again that were cut off.
+    pub(super) fn make_again(&mut self) {
+        while let Some(id) = self.run.cut_off.first().copied() {
+            if self.is_full() {
+                self.turn.more = true;
+                return;
+            }
+            self.run.cut_off.remove(&id);
+            let place = self.run.frames.get(&id).map(|frame| frame.place.clone());
+            let Some(Place::Attempt { step: step_id, key, .. }) = place else { continue };
             let step = self.step_named(&step_id);
             let tries = self.run.frame(id).tries.get(&step_id).cloned().unwrap_or_default();
             self.emit(id, Fact::AttemptInterrupted { step: step_id.clone(), attempt: tries.attempt });
@@ -153,8 +160,6 @@ impl<'a> Decision<'a> {
                 self.attempt(id, step, tries.attempt.max(1), key);
             }
         }
-        // A turn that was cut short by the end of the process goes on, too.
-        self.agenda.extend(self.run.frames.keys().copied());
     }
 
     pub(super) fn outcome(&mut self, id: FrameId, attempt: u64, outcome: Result<Json, StepError>) {

@@ -18,8 +18,14 @@ use crate::ids::{EventId, FrameId, RunId};
 use crate::kind::StepError;
 use crate::store::CHUNK_BYTES;
 
-/// Transitions after which a turn ends, so that a long loop neither blocks the engine nor makes a huge commit.
-pub const TURN_TRANSITIONS: u32 = 1_000;
+/// Records after which a turn ends, so that a long loop neither blocks the engine nor makes a huge commit.
+pub const TURN_RECORDS: usize = 1_000;
+/// Frames that one turn changes at most, or a few more: each may be several rows of the commit.
+pub const TURN_FRAMES: usize = 64;
+/// What the commands of one turn may weigh together, or a little more: about the rows that they add to the commit.
+pub const TURN_WEIGHT: usize = 200;
+/// Bytes of large values after which a turn ends.
+pub const TURN_BYTES: usize = 1 << 20;
 /// The longest output of a step, in bytes of JSON.
 pub const OUTPUT_BYTES_MAX: usize = 1 << 20;
 
@@ -150,6 +156,21 @@ pub enum Command {
     CancelRun(RunId),
 }
 
+impl Command {
+    /// About how many rows it adds to a commit.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Command::Perform(_) | Command::Stop(_) => 0,
+            Command::CancelRun(_) => 1,
+            Command::WantKey(_) => 2,
+            Command::Start(_) => 4,
+            Command::Send(_) => 10,
+            // Whoever waits for the key is woken.
+            Command::SettleKey(..) => crate::once::KEY_WAITERS_MAX,
+        }
+    }
+}
+
 /// An attempt to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
@@ -209,7 +230,8 @@ pub struct StartRun {
 impl Run {
     /// What follows from `input`. The records are applied already.
     pub fn decide(&mut self, cx: &Cx<'_>, input: Input) -> Turn {
-        let mut decision = Decision { run: self, cx: *cx, turn: Turn::default(), agenda: VecDeque::new(), steps: 0 };
+        let changed = self.dirty.len();
+        let mut decision = Decision { run: self, cx: *cx, turn: Turn::default(), agenda: VecDeque::new(), changed };
         if decision.run.is_ended() {
             return decision.turn;
         }
@@ -242,7 +264,8 @@ pub(super) struct Decision<'a> {
     pub(super) turn: Turn,
     /// Frames that stand at a step that is to be decided, or whose fork may begin more.
     pub(super) agenda: VecDeque<FrameId>,
-    steps: u32,
+    /// How many frames had changed before.
+    changed: usize,
 }
 
 impl<'a> Decision<'a> {
@@ -256,24 +279,43 @@ impl<'a> Decision<'a> {
             Input::KeyFreed { frame } => self.key_freed(frame),
             Input::ChildEnded { frame, run, result } => self.child_ended(frame, run, result),
             Input::Cancel { reason } => self.cancel(reason),
-            Input::More => self.agenda.extend(self.run.frames.keys().copied()),
+            Input::More => {
+                self.make_again();
+                self.due();
+                self.look_at_all();
+            }
         }
     }
 
     fn work(&mut self) {
-        while let Some(frame) = self.agenda.pop_front() {
-            if self.steps >= TURN_TRANSITIONS {
-                self.turn.more = true;
-                return;
-            }
-            self.steps += 1;
+        while !self.is_full() {
+            let Some(frame) = self.agenda.pop_front() else { return };
             self.advance(frame);
         }
+        self.turn.more |= !self.agenda.is_empty();
+    }
+
+    /// Whether the turn is to end, so that what it has done so far fits a commit.
+    pub(super) fn is_full(&self) -> bool {
+        let Turn { records, commands, blobs, .. } = &self.turn;
+        records.len() >= TURN_RECORDS
+            || self.run.dirty.len() >= self.changed + TURN_FRAMES
+            || commands.iter().map(Command::weight).sum::<usize>() >= TURN_WEIGHT
+            || blobs.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() >= TURN_BYTES
+    }
+
+    /// Puts every frame on the agenda that may go on by itself.
+    pub(super) fn look_at_all(&mut self) {
+        let able =
+            self.run.frames.iter().filter(|(_, frame)| matches!(frame.place, Place::At { .. } | Place::Fork { .. }));
+        self.agenda.extend(able.map(|(id, _)| *id));
     }
 
     fn advance(&mut self, id: FrameId) {
         let Some(frame) = self.run.frames.get(&id) else { return };
         match &frame.place {
+            // What is being withdrawn begins nothing any more.
+            Place::At { .. } if self.is_closing(id) => {}
             Place::At { step } => {
                 let step = self.step_named(&step.clone());
                 self.begin(id, step);
@@ -641,6 +683,10 @@ impl<'a> Decision<'a> {
         }
         let due: Vec<FrameId> = self.run.timers().filter(|(_, due)| *due <= self.cx.now).map(|(id, _)| id).collect();
         for id in due {
+            if self.is_full() {
+                self.turn.more = true;
+                return;
+            }
             // What an earlier frame did may have ended this one.
             if self.run.frames.get(&id).and_then(super::Frame::due).is_some_and(|due| due <= self.cx.now) {
                 self.frame_due(id);
@@ -658,7 +704,9 @@ impl<'a> Decision<'a> {
         }
         let now = self.cx.now;
         match frame.place.clone() {
-            Place::Sleep { until, .. } | Place::Backoff { until, .. } if until <= now && self.has_slot(id) => {
+            Place::Sleep { until, .. } | Place::Backoff { until, .. }
+                if until <= now && !self.is_closing(id) && self.has_slot(id) =>
+            {
                 self.wake(id);
             }
             Place::Key { again: Some(again), .. } if again <= now => self.key_freed(id),

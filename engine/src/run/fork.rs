@@ -6,9 +6,9 @@ use std::sync::Arc;
 use wf_dsl::{Body, ForEach, Join, ListIx, MaxFailures, Object, Step, Value};
 
 use super::attempt::object;
-use super::decide::{Decision, OUTPUT_BYTES_MAX, type_failure};
+use super::decide::{Decision, OUTPUT_BYTES_MAX, TURN_FRAMES, type_failure};
 use super::fact::{Fact, Failure};
-use super::frame::{Exit, Fork, Place};
+use super::frame::{Exit, Fork, Frame, Place};
 use super::stored::Stored;
 use crate::ids::FrameId;
 
@@ -117,6 +117,15 @@ impl<'a> Decision<'a> {
     /// Begins what there is room for, and ends the step when all have ended.
     pub(super) fn feed(&mut self, id: FrameId) {
         while let Some((step, fork)) = self.fork_at(id) {
+            if self.is_full() {
+                return self.agenda.push_back(id);
+            }
+            if fork.closing.is_some() && fork.ended < fork.begun {
+                if self.give_up_parts(id) {
+                    continue;
+                }
+                return;
+            }
             let all = fork.ended == fork.begun && (fork.begun == fork.total || fork.closing.is_some());
             if all {
                 return self.join(id, step);
@@ -135,7 +144,7 @@ impl<'a> Decision<'a> {
                 self.wake(starved);
                 continue;
             }
-            if begun == fork.total || fork.closing.is_some() {
+            if begun == fork.total {
                 return;
             }
             let list = part_list(step, begun);
@@ -213,16 +222,34 @@ impl<'a> Decision<'a> {
 
     /// Withdraws the parts of a step that are open; `exit` follows when they have ended.
     pub(super) fn withdraw(&mut self, id: FrameId, exit: Exit) {
-        let Some((step, fork)) = self.fork_at(id) else { return };
-        let parts = FrameId(fork.base)..FrameId(fork.base + fork.begun);
+        let Some((step, _)) = self.fork_at(id) else { return };
         self.emit(id, Fact::Withdrawn { step: step.id.clone(), then: exit });
-        let open: Vec<FrameId> =
-            self.run.frames.range(parts).filter(|(_, frame)| !frame.is_ended()).map(|(part, _)| *part).collect();
-        for part in open {
-            self.run.starved.remove(&part);
-            self.give_up(part, Exit::Cancel);
-        }
         self.agenda.push_back(id);
+    }
+
+    /// Gives up some of the parts that are open; false if all are given up. A part that branches ends when its own
+    /// parts have.
+    fn give_up_parts(&mut self, id: FrameId) -> bool {
+        let Some((_, fork)) = self.fork_at(id) else { return false };
+        let parts = FrameId(fork.base)..FrameId(fork.base + fork.begun);
+        let is_open = |frame: &Frame| match &frame.place {
+            Place::Ended { .. } => false,
+            Place::Fork { fork, .. } => fork.closing != Some(Exit::Cancel),
+            _ => true,
+        };
+        let open = self.run.frames.range(parts).filter(|(_, frame)| is_open(frame));
+        let open: Vec<FrameId> = open.map(|(part, _)| *part).take(TURN_FRAMES).collect();
+        for part in &open {
+            self.run.starved.remove(part);
+            self.give_up(*part, Exit::Cancel);
+        }
+        !open.is_empty()
+    }
+
+    /// Whether a frame is part of something that is being withdrawn.
+    pub(super) fn is_closing(&self, id: FrameId) -> bool {
+        let mut parents = self.run.with_parents(id).skip(1);
+        parents.any(|frame| matches!(&frame.place, Place::Fork { fork, .. } if fork.closing.is_some()))
     }
 
     fn join(&mut self, id: FrameId, step: &'a Step) {

@@ -27,8 +27,8 @@ use crate::ids::{FrameId, Position, RunId};
 pub use attempt::{INTERRUPTIONS_MAX, KEY_BYTES_MAX};
 pub(crate) use child::signature;
 pub use decide::{
-    Call, Command, Cx, HeldKey, Input, KeyAnswer, OUTPUT_BYTES_MAX, SendEvent, StartRun, TURN_TRANSITIONS, Turn,
-    Workflows,
+    Call, Command, Cx, HeldKey, Input, KeyAnswer, OUTPUT_BYTES_MAX, SendEvent, StartRun, TURN_BYTES, TURN_FRAMES,
+    TURN_RECORDS, TURN_WEIGHT, Turn, Workflows,
 };
 pub use fact::{ERROR_DATA_BYTES_MAX, ERROR_MESSAGE_BYTES_MAX, Fact, Failure, Record, Status, StepId, Vars};
 pub use fork::ITEMS_MAX;
@@ -81,6 +81,8 @@ pub struct Run {
     pub(crate) dirty: BTreeSet<FrameId>,
     /// Frames whose timer is due but for which their `for_each` has no slot yet. Not stored: their timers are.
     pub(crate) starved: BTreeSet<FrameId>,
+    /// Frames whose attempts were cut off and are not made again yet.
+    pub(crate) cut_off: BTreeSet<FrameId>,
     /// Frames that are gone since their rows were written.
     pub(crate) gone: BTreeSet<FrameId>,
 }
@@ -176,6 +178,7 @@ impl Run {
             version: 0,
             dirty: BTreeSet::new(),
             starved: BTreeSet::new(),
+            cut_off: BTreeSet::new(),
             gone: BTreeSet::new(),
         }
     }

@@ -11,6 +11,7 @@ mod faulty;
 mod footprint;
 mod journal;
 mod kinds;
+mod limits;
 mod races;
 mod render;
 mod secrets;

@@ -16,12 +16,17 @@ const HORIZON: Duration = Duration::from_secs(400 * 86_400);
 
 /// Virtual time: tokio's own, which stands still while anything happens.
 #[derive(Debug)]
-struct VirtualClock {
+pub(crate) struct VirtualClock {
     base: Time,
     origin: tokio::time::Instant,
 }
 
 impl VirtualClock {
+    /// A clock that stands at `base`; the runtime's time is paused.
+    pub(crate) fn starting_at(base: Time) -> Self {
+        VirtualClock { base, origin: tokio::time::Instant::now() }
+    }
+
     fn at(&self, time: Time) -> tokio::time::Instant {
         self.origin + time.since(self.base).to_std()
     }
@@ -115,10 +120,9 @@ pub(crate) fn run(case: &Case, weather: &Weather) -> World {
         let faulty = Faulty::new(store.clone(), crashes.next(), weather.lag);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let clock: Arc<dyn Clock> = runtime.block_on(async {
-            let origin = tokio::time::Instant::now();
             match weather.simulated {
                 true => Arc::new(SimulatedClock::starting_at(progress.now)) as Arc<dyn Clock>,
-                false => Arc::new(VirtualClock { base: progress.now, origin }),
+                false => Arc::new(VirtualClock::starting_at(progress.now)),
             }
         });
         let end = runtime.block_on(async {

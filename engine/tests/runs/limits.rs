@@ -1,0 +1,175 @@
+//! What is bounded, on both sides of its bound; and what is large but allowed.
+
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+use wf_engine::run::{ERROR_DATA_BYTES_MAX, ITEMS_MAX, KEY_BYTES_MAX, OUTPUT_BYTES_MAX, Status};
+use wf_engine::{EVENT_BYTES_MAX, Engine, ErrorKind, Event, MemoryStore, RunReport};
+
+use crate::case::Case;
+use crate::journal;
+use crate::kinds::Calls;
+use crate::world::VirtualClock;
+
+/// Runs a workflow that `go` with `x` starts, to its end.
+async fn run(steps: &str, x: Json) -> RunReport {
+    let (engine, _) = engine(steps).await;
+    let sent = engine.send(Event::new("go", json!({"x": x}))).await.unwrap();
+    engine.wait(sent.runs[0]).await.unwrap()
+}
+
+fn case(steps: &str) -> Case {
+    let flow = "workflow: flow\ntriggers: [{event: go}]\nevents: {go: {data: {x: any}}, told: {data: {\"y?\": any}}}\n";
+    Case::of("limits", format!("{flow}{steps}"))
+}
+
+async fn engine(steps: &str) -> (Engine, MemoryStore) {
+    let (case, store) = (case(steps), MemoryStore::new());
+    (case.engine(&Calls::default()).store(store.clone()).build().await.unwrap(), store)
+}
+
+/// The same in virtual time.
+async fn virtual_engine(steps: &str) -> (Engine, MemoryStore) {
+    let case = case(steps);
+    let store = MemoryStore::new();
+    let clock = VirtualClock::starting_at(case.begin());
+    (case.engine(&Calls::default()).clock(clock).store(store.clone()).build().await.unwrap(), store)
+}
+
+fn code(report: &RunReport) -> Option<&str> {
+    report.error.as_ref().map(|error| error.code.as_str())
+}
+
+#[tokio::test]
+async fn an_output_has_at_most_1_mib() {
+    let steps = "steps: [{id: a, test.call: {bytes: '${ event.data.x }'}}]";
+    assert_eq!(code(&run(steps, json!(OUTPUT_BYTES_MAX)).await), None);
+    assert_eq!(code(&run(steps, json!(OUTPUT_BYTES_MAX + 1)).await), Some("validation.output"));
+}
+
+#[tokio::test]
+async fn outputs_of_every_length_around_a_chunk_come_back() {
+    let steps = "steps: [{id: a, test.call: {bytes: '${ event.data.x }'}, returns: string}, {id: b, sleep: 1ms}, \
+                 {id: c, finish: '${ steps.a.length() }'}]";
+    for kib in [4, 32, 48, 63, 64, 65, 1024] {
+        for bytes in [(kib << 10) - 1, kib << 10] {
+            assert_eq!(run(steps, json!(bytes)).await.output, json!(bytes - 2));
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_outputs_of_a_loop_have_at_most_1_mib_together() {
+    let steps = "steps: [{id: each, for_each: {in: '${ event.data.x }', as: bytes, key: '${ bytes }', steps: \
+                 [{id: a, test.call: {bytes: '${ bytes }'}, returns: string}]}}, \
+                 {id: b, finish: '${ steps.each.outputs.length() }'}]";
+    let half = OUTPUT_BYTES_MAX / 2;
+    assert_eq!(run(steps, json!([half - 1, half])).await.output, json!(2));
+    let report = run(steps, json!([half, half + 1, 10])).await;
+    assert_eq!(code(&report), Some("for_each.too_large"));
+    assert_eq!(report.steps.len(), 3, "it fails at the item that crosses the limit");
+}
+
+#[tokio::test]
+async fn an_event_has_at_most_256_kib() {
+    let (engine, _) = engine("steps: [{id: a, finish: ok}]").await;
+    let around = json!({"x": ""}).to_string().len();
+    let event = |bytes: usize| Event::new("go", json!({"x": "y".repeat(bytes - around)}));
+    engine.send(event(EVENT_BYTES_MAX)).await.unwrap();
+    assert_eq!(engine.send(event(EVENT_BYTES_MAX + 1)).await.unwrap_err().kind(), ErrorKind::Invalid);
+    assert!(engine.quiet().await.is_ok());
+}
+
+#[tokio::test]
+async fn an_event_that_a_step_sends_has_the_same_limit() {
+    let steps = "steps: [{id: big, set: {text: '${ event.data.x.map(a => vars.text).join(\"\") }'}}, \
+                 {id: a, send_event: {name: told, data: {y: '${ vars.text }'}}}]\n\
+                 vars: {text: '0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef'}";
+    let fits = vec![0; (EVENT_BYTES_MAX - 64) / 64];
+    assert_eq!(code(&run(steps, json!(fits)).await), None);
+    let large = vec![0; EVENT_BYTES_MAX / 64];
+    assert_eq!(code(&run(steps, json!(large)).await), Some("validation.event"));
+}
+
+#[tokio::test]
+async fn an_explicit_key_has_at_most_1_kib() {
+    let steps = "steps: [{id: a, test.call: {}, idempotency_key: '${ event.data.x }'}]";
+    assert_eq!(code(&run(steps, json!("k".repeat(KEY_BYTES_MAX))).await), None);
+    assert_eq!(code(&run(steps, json!("k".repeat(KEY_BYTES_MAX + 1))).await), Some("validation.key"));
+}
+
+#[tokio::test]
+async fn the_data_of_an_error_is_left_out_when_it_is_too_long() {
+    let steps = "steps: [{id: a, fail: {code: c, message: m, data: '${ event.data.x }'}}]";
+    let text = |bytes: usize| json!("d".repeat(bytes - 2));
+    let kept = run(steps, text(ERROR_DATA_BYTES_MAX)).await.error.unwrap();
+    assert_eq!((kept.message.as_str(), kept.data.to_json()), ("m", text(ERROR_DATA_BYTES_MAX)));
+    let cut = run(steps, text(ERROR_DATA_BYTES_MAX + 1)).await.error.unwrap();
+    assert_eq!(cut.message, "m (its data is left out: more than 16384 bytes)");
+    assert_eq!(cut.data.to_json(), Json::Null);
+}
+
+#[tokio::test]
+async fn a_loop_has_at_most_100_000_items() {
+    let steps = "steps: [{id: each, for_each: {in: '${ event.data.x }', as: [n, i], key: '${ i }', steps: \
+                 [{id: a, sleep: 1h}]}}]";
+    let report = run(steps, json!(vec![0; ITEMS_MAX + 1])).await;
+    assert_eq!(code(&report), Some("for_each.too_many"));
+    let (engine, _) = engine(steps).await;
+    let sent = engine.send(Event::new("go", json!({"x": vec![0; ITEMS_MAX]}))).await.unwrap();
+    while engine.report(sent.runs[0]).await.unwrap().steps.len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(engine.report(sent.runs[0]).await.unwrap().status, Status::Open);
+}
+
+/// How many iterations are open at once: more than the rows of one commit.
+const WIDE: usize = 1_500;
+
+/// Iterations that all sleep, end, or are given up at once are begun, woken and given up page by page.
+const SLEEPERS: &str = "steps: [{id: each, for_each: {in: '${ event.data.x }', as: n, key: '${ n }', \
+                        concurrency: 100000, steps: [{id: nap, sleep: 1h}, {id: work, test.call: {}}]}}, \
+                        {id: done, finish: '${ steps.each.count }'}]";
+
+fn wide() -> Event {
+    Event::new("go", json!({"x": (0..WIDE).collect::<Vec<_>>()}))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wide_loop_begins_wakes_and_ends_page_by_page() {
+    let (engine, store) = virtual_engine(SLEEPERS).await;
+    let sent = engine.send(wide()).await.unwrap();
+    let report = engine.wait(sent.runs[0]).await.unwrap();
+    assert_eq!(report.output, json!(WIDE));
+    engine.quiet().await.unwrap();
+    journal::check("wide", &store);
+    assert_eq!(journal::leftovers(&store), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wide_loop_is_given_up_page_by_page() {
+    let (engine, store) = virtual_engine(SLEEPERS).await;
+    let sent = engine.send(wide()).await.unwrap();
+    let run = sent.runs[0];
+    while engine.report(run).await.unwrap().steps.len() < 1 + WIDE {
+        tokio::time::sleep_until(tokio::time::Instant::now() + Duration::from_secs(1)).await;
+    }
+    engine.cancel(run, "enough").await.unwrap();
+    assert_eq!(engine.wait(run).await.unwrap().status, Status::Cancelled);
+    engine.quiet().await.unwrap();
+    journal::check("wide", &store);
+    assert_eq!(journal::leftovers(&store), []);
+}
+
+#[tokio::test]
+async fn a_wide_loop_may_start_children_and_send_events() {
+    let steps = "steps: [{id: each, for_each: {in: '${ event.data.x }', as: n, key: '${ n }', concurrency: 100000, \
+                 steps: [{id: tell, send_event: {name: told, data: {}}}, \
+                 {id: call, invoke: {workflow: child}}]}}, {id: done, finish: '${ steps.each.count }'}]\n---\n\
+                 workflow: child\nsteps: [{id: a, test.call: {}}]";
+    let (engine, store) = engine(steps).await;
+    let sent = engine.send(Event::new("go", json!({"x": (0..300).collect::<Vec<_>>()}))).await.unwrap();
+    assert_eq!(engine.wait(sent.runs[0]).await.unwrap().output, json!(300));
+    engine.quiet().await.unwrap();
+    assert_eq!(journal::leftovers(&store), []);
+}
