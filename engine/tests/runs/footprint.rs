@@ -52,18 +52,18 @@ fn steps(count: usize) -> String {
 #[test]
 fn events_steps_and_sleepers_leave_few_rows() {
     let event = footprint(None);
-    println!("an event that starts nothing: {event:?}");
+    eprintln!("an event that starts nothing: {event:?}");
     assert_eq!((event.commits, event.rows), (1, 1));
     assert!(event.bytes <= 150, "{event:?}");
 
     let sleeper = "workflow: flow\ntriggers: [{event: go}]\nevents: {go: {data: {}}}\nsteps: [{id: nap, sleep: 1h}]\n";
     let sleeper = footprint(Some(sleeper.into()));
-    println!("an event and a run that sleeps: {sleeper:?}");
+    eprintln!("an event and a run that sleeps: {sleeper:?}");
     assert_eq!((sleeper.commits, sleeper.rows), (1, 3), "event, head and timer, in one commit");
     assert!(sleeper.bytes <= 1_000, "{sleeper:?}");
 
     let (few, many) = (footprint(Some(steps(1))), footprint(Some(steps(201))));
-    println!("runs of 1 and of 201 steps: {few:?}, {many:?}");
+    eprintln!("runs of 1 and of 201 steps: {few:?}, {many:?}");
     assert_eq!((few.commits, few.rows), (2, 4), "event, head, one journal row, one row of ended runs");
     assert_eq!(many.commits - few.commits, 200, "one commit a step");
     assert_eq!(many.rows - few.rows, 200, "one row a step");
