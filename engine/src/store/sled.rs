@@ -106,16 +106,17 @@ impl Drop for SledStore {
 }
 
 /// Puts into the tree what a process that was killed has left in the log, and says so there.
-///
-/// What was read may be in the system's memory only, if a sync has failed, and no later sync writes it. So nothing new may
-/// stand behind it: the log goes on in its other file.
 fn catch_up(tree: &Tree, wal: &mut Wal, missing: &Values) -> sled::Result<()> {
-    if !missing.is_empty() {
-        tree.apply(missing)?;
-        tree.sync()?;
+    if missing.is_empty() {
+        return Ok(());
     }
-    wal.turn()?;
-    wal.append(&Values::new())?;
+    tree.apply(missing)?;
+    tree.sync()?;
+    let nothing = Values::new();
+    if !wal.fits(&nothing) {
+        wal.turn()?;
+    }
+    wal.append(&nothing)?;
     Ok(())
 }
 

@@ -12,7 +12,7 @@
 //! All numbers are little-endian. Records have numbers without gaps, in the order of the files' turns. What follows a
 //! file's last record is left over from earlier turns, with another salt, or was torn by a crash before it was
 //! acknowledged. The salt also keeps what senders put into events from passing for a record. A record without rows says
-//! that everything before it is in the tree, and durable there, so that a gap before it is none.
+//! that everything before it is in the tree, and durable there.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -77,9 +77,8 @@ impl Wal {
         let (first, second) = (LogFile::open(dir, NAMES[0])?, LogFile::open(dir, NAMES[1])?);
         let current = usize::from(second.0.last > first.0.last);
         let (mut older, newer) = if current == 0 { (second.1, first.1) } else { (first.1, second.1) };
-        if let (Some((before, _)), Some((after, values))) = (older.last(), newer.first())
+        if let (Some((before, _)), Some((after, _))) = (older.last(), newer.first())
             && before + 1 != *after
-            && !values.is_empty()
         {
             return Err(OpenError::damaged(dir, format!("its log goes from record {before} to record {after}")));
         }
@@ -92,6 +91,7 @@ impl Wal {
             missing.extend(values);
         }
         let files = [first.0, second.0];
+        files[current].write_again(durability).map_err(OpenError::io(dir))?;
         let last = files[current].last;
         Ok((Wal { files, current, last, record: Vec::new(), durability }, missing))
     }
@@ -163,6 +163,15 @@ impl LogFile {
             log.last = number;
         }
         Ok((log, records))
+    }
+
+    /// Makes durable what was read. If a sync failed, the last record may be in the system's memory only, and no sync
+    /// writes it before it is written again.
+    fn write_again(&self, durability: Durability) -> io::Result<()> {
+        let mut bytes = vec![0; self.at];
+        self.file.read_exact_at(&mut bytes, 0)?;
+        self.file.write_all_at(&bytes, 0)?;
+        self.sync(durability)
     }
 
     fn sync(&self, durability: Durability) -> io::Result<()> {

@@ -72,7 +72,7 @@ pub(crate) fn a_failed_sync_stays_failed() -> String {
 }
 
 /// How often a trace with a failed sync is cut.
-const FAILED_SYNC_CUTS: usize = 25;
+const FAILED_SYNC_CUTS: usize = 30;
 
 /// How often each turn of the log is torn.
 const TORN_TURNS: usize = 8;
