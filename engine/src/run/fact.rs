@@ -214,6 +214,9 @@ pub enum Fact {
         step: StepId,
         /// What follows when they have ended.
         then: Exit,
+        /// The branch that decided a `join: any` or `race`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        winner: Option<u32>,
     },
     /// A branch or iteration ended; the record's frame is its own.
     Ended {

@@ -8,7 +8,7 @@ use wf_dsl::{Body, ForEach, Join, ListIx, MaxFailures, Object, Step, Value};
 use super::attempt::object;
 use super::decide::{Decision, OUTPUT_BYTES_MAX, TURN_FRAMES, type_failure};
 use super::fact::{Fact, Failure};
-use super::frame::{Exit, Fork, Frame, Place};
+use super::frame::{Exit, Fork, Frame, Parent, Place};
 use super::stored::Stored;
 use crate::ids::FrameId;
 
@@ -168,7 +168,7 @@ impl<'a> Decision<'a> {
     /// A branch or iteration came to its end.
     pub(super) fn end_frame(&mut self, id: FrameId, exit: Exit) {
         let frame = self.run.frame(id);
-        let parent = frame.parent.as_ref().map(|parent| parent.frame).expect("only the root has no parent");
+        let Parent { frame: parent, index, .. } = frame.parent.clone().expect("only the root has no parent");
         let (output, failure, cancelled) = match exit {
             Exit::Error(failure) | Exit::Cut { failure, .. } => (Stored::default(), Some(failure), false),
             Exit::Cancel => (Stored::default(), None, true),
@@ -180,8 +180,9 @@ impl<'a> Decision<'a> {
         let output = if self.is_output_read(parent) { output } else { Stored::default() };
         self.emit(id, Fact::Ended { output, failure: failure.clone(), cancelled });
         match failure {
-            Some(failure) => self.part_failed(parent, failure),
-            None => self.check_outputs(parent),
+            Some(failure) => self.part_failed(parent, index, failure),
+            None if cancelled => {}
+            None => self.part_finished(parent, index),
         }
         self.agenda.push_back(parent);
     }
@@ -202,13 +203,32 @@ impl<'a> Decision<'a> {
         }
     }
 
-    fn part_failed(&mut self, parent: FrameId, failure: Failure) {
+    /// A part came to a good end: it may be the first.
+    fn part_finished(&mut self, parent: FrameId, index: u32) {
+        let Some((step, fork)) = self.fork_at(parent) else { return };
+        match &step.body {
+            Body::Parallel { join, .. } if matches!(join.value, Join::Any | Join::Race) => {
+                if fork.closing.is_none() {
+                    self.withdraw_losers(parent, Exit::Done, Some(index));
+                }
+            }
+            _ => self.check_outputs(parent),
+        }
+    }
+
+    fn part_failed(&mut self, parent: FrameId, index: u32, failure: Failure) {
         let Some((step, fork)) = self.fork_at(parent) else { return };
         if fork.closing.is_some() {
             return;
         }
         let stop = match &step.body {
-            Body::Parallel { join, .. } => matches!(join.value, Join::All).then_some(failure),
+            Body::Parallel { join, .. } => match join.value {
+                Join::All => Some(failure),
+                Join::Settled => None,
+                // The last one to fail says why.
+                Join::Any => (fork.failed == fork.total).then_some(failure),
+                Join::Race => return self.withdraw_losers(parent, Exit::Error(failure), Some(index)),
+            },
             Body::ForEach(for_each) if !for_each.go_on => Some(failure),
             _ => fork.failures_max.filter(|most| fork.failed > *most).map(|most| {
                 let message = format!("more than {most} of {} iterations failed", fork.total);
@@ -222,8 +242,13 @@ impl<'a> Decision<'a> {
 
     /// Withdraws the parts of a step that are open; `exit` follows when they have ended.
     pub(super) fn withdraw(&mut self, id: FrameId, exit: Exit) {
+        self.withdraw_losers(id, exit, None);
+    }
+
+    /// The same, because of the part that decided a race.
+    fn withdraw_losers(&mut self, id: FrameId, exit: Exit, winner: Option<u32>) {
         let Some((step, _)) = self.fork_at(id) else { return };
-        self.emit(id, Fact::Withdrawn { step: step.id.clone(), then: exit });
+        self.emit(id, Fact::Withdrawn { step: step.id.clone(), then: exit, winner });
         self.agenda.push_back(id);
     }
 
@@ -256,23 +281,25 @@ impl<'a> Decision<'a> {
         let Some((_, fork)) = self.fork_at(id) else { return };
         let fork = fork.clone();
         let output = match (&fork.closing, &step.body) {
-            (Some(_), _) => Value::Null,
-            (None, Body::ForEach(for_each)) => self.loop_output(&fork, for_each.outputs_read),
-            (None, Body::Parallel { branches, .. }) => {
+            (Some(closing), _) if *closing != Exit::Done => Value::Null,
+            (_, Body::ForEach(for_each)) => self.loop_output(&fork, for_each.outputs_read),
+            (_, Body::Parallel { branches, .. }) => {
                 let errors = fork.errors.iter().map(|(index, failure)| {
                     let branch = branches.get(*index as usize).map(|(name, _)| name.value.as_str()).unwrap_or_default();
                     part_error(failure, [("branch", Value::String(branch.into()))])
                 });
-                object([("winner", Value::Null), ("errors", Value::List(Arc::new(errors.collect())))])
+                let winner = fork.winner.and_then(|index| branches.get(index as usize));
+                let winner = winner.map_or(Value::Null, |(name, _)| Value::String(name.value.as_str().into()));
+                object([("winner", winner), ("errors", Value::List(Arc::new(errors.collect())))])
             }
-            (None, _) => Value::Null,
+            _ => Value::Null,
         };
         let merge = matches!(step.body, Body::Parallel { .. });
         self.emit(id, Fact::Joined { step: step.id.clone(), merge });
         match fork.closing {
             Some(Exit::Error(failure)) => self.fail(id, step, failure),
+            Some(Exit::Done) | None => self.finish_step(id, step, output),
             Some(exit) => self.leave(id, exit),
-            None => self.finish_step(id, step, output),
         }
     }
 

@@ -181,6 +181,9 @@ pub struct Fork {
     /// What follows when all that have begun have ended; no more begin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closing: Option<Exit>,
+    /// The branch that decided a `join: any` or `race`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub winner: Option<u32>,
     /// The first failures.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<(u32, Failure)>,

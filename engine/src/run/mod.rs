@@ -371,9 +371,10 @@ impl Run {
                 items.iter().chain(keys).for_each(|values| self.take_chunks(values));
             }
             Fact::Branched { index } => self.branch(*id, *index, *at),
-            Fact::Withdrawn { then, .. } => {
+            Fact::Withdrawn { then, winner, .. } => {
                 if let Place::Fork { fork, .. } = &mut self.frame_mut(*id).place {
                     fork.closing = Some(then.clone());
+                    fork.winner = *winner;
                 }
             }
             Fact::Ended { output, failure, cancelled } => self.end_frame(*id, output, failure.as_ref(), *cancelled),

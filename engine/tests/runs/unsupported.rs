@@ -6,15 +6,13 @@ use crate::case::Case;
 use crate::kinds::{self, Calls};
 
 /// Each construct and a workflow that has it.
-const REFUSED: [(&str, &str); 8] = [
+const REFUSED: [(&str, &str); 6] = [
     ("`limits`", "limits: {concurrency: {limit: 1}}\nsteps: [{id: a, test.call: {}}]"),
     ("`cancel_on`", "cancel_on: [{event: stop}]\nsteps: [{id: a, test.call: {}}]"),
     ("`finally`", "steps: [{id: a, test.call: {}}]\nfinally: [{id: b, test.call: {}}]"),
     ("`finally`", "steps: [{id: a, do: [{id: c, test.call: {}}], finally: [{id: b, test.call: {}}]}]"),
     ("`undo`", "steps: [{id: a, test.call: {}, undo: [{id: b, test.call: {}}]}]"),
     ("`wait`", "steps: [{id: a, wait: [{event: stop}, {after: 1h}]}]"),
-    ("`join: any`", "steps: [{id: a, parallel: {join: any, branches: {x: [{id: b, test.call: {}}]}}}]"),
-    ("`join: race`", "steps: [{id: a, parallel: {join: race, branches: {x: [{id: b, test.call: {}}]}}}]"),
 ];
 
 fn case(rest: &str) -> Case {
