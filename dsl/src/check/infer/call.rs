@@ -1,10 +1,13 @@
 //! Functions and methods.
 
+use indexmap::IndexMap;
+
 use super::{Infer, Typed, text_of};
+use crate::check::facts::Facts;
 use crate::check::{secret_leak, ty, type_mismatch, unknown_name};
-use crate::expr::ast::{Arg, At, Lambda, Method, Name, TermKind};
+use crate::expr::ast::{Arg, At, Lambda, Method, Name, Term, TermKind};
 use crate::expr::{Expr, Function, Receiver, Sig};
-use crate::types::Type;
+use crate::types::{Field, Type};
 use crate::value::Value;
 
 impl Infer<'_> {
@@ -61,13 +64,15 @@ impl Infer<'_> {
         if args.len() < least || args.len() > most {
             self.found.push(type_mismatch::arguments(expr.place(name.at), function, args.len()));
             self.arguments_of_unknown(expr, args);
-            return Typed::new(self.result(function, receiver, &Type::Any, args));
+            return Typed::new(self.result(function, receiver, &Type::Any, args, &[]));
         }
         let item = match receiver {
             Type::List(item) => (**item).clone(),
             _ => Type::Any,
         };
+        self.items(expr, name, receiver);
         let mut mapped = Type::Any;
+        let mut types = Vec::new();
         for (place, arg) in args.iter().enumerate() {
             let Some(param) = function.param(place) else { continue };
             match (arg, param.ty) {
@@ -83,6 +88,7 @@ impl Infer<'_> {
                 }
                 (Arg::Value(term), sig) => {
                     let typed = self.term(expr, term);
+                    types.push(ty::widened(&typed.ty));
                     if typed.secret && sig != Sig::Secret {
                         self.found.push(secret_leak::read(expr.place(term.at)));
                         continue;
@@ -90,13 +96,14 @@ impl Infer<'_> {
                     let wanted = wanted(sig);
                     let label = format!("`{}`", function.name);
                     self.wants(expr, term, &typed, &wanted, &label);
+                    self.suits(expr, term, &typed, sig, &label);
                 }
             }
         }
-        Typed::new(self.result(function, receiver, &mapped, args))
+        Typed::new(self.result(function, receiver, &mapped, args, &types))
     }
 
-    fn lambda(&mut self, expr: &Expr, lambda: &Lambda, item: &Type, wanted: Sig, function: &str) -> Type {
+    fn lambda(&mut self, expr: &Expr, lambda: &Lambda, item: &Type, sig: Sig, function: &str) -> Type {
         let outer = self.params.len();
         self.params.push(item.clone());
         if lambda.params.len() > 1 {
@@ -104,9 +111,64 @@ impl Infer<'_> {
         }
         let typed = self.term(expr, &lambda.body);
         self.params.truncate(outer);
-        let wanted = self::wanted(wanted);
-        self.wants(expr, &lambda.body, &typed, &wanted, &format!("what `{function}` is given"));
+        let wanted = self::wanted(sig);
+        let label = format!("what `{function}` is given");
+        self.wants(expr, &lambda.body, &typed, &wanted, &label);
+        self.suits(expr, &lambda.body, &typed, sig, &label);
         typed.ty
+    }
+
+    /// Checks what is no single type: something with an order, a string or an int, an object of any sort.
+    fn suits(&mut self, expr: &Expr, term: &Term, typed: &Typed, sig: Sig, place: &str) {
+        let ty = ty::widened(&typed.ty);
+        let inner = ty::non_null(ty.clone());
+        let (suits, needs) = match sig {
+            Sig::Ordered => (ty::ordered(&inner, &inner), "numbers, strings, timestamps, durations or dates"),
+            Sig::StringOrInt => (matches!(inner, Type::String | Type::Int | Type::Any), "a string or an int"),
+            Sig::Object | Sig::Fields(_) => (matches!(inner, Type::Object(_) | Type::Any), "an object"),
+            _ => return,
+        };
+        if typed.may_be_null() {
+            self.null(expr, term, typed, &format!("{place} cannot be null"));
+        } else if !suits {
+            self.found.push(type_mismatch::operand(expr.place(term.at), place, needs, &typed.ty));
+        }
+    }
+
+    /// Checks that a list's method can do its work on the items.
+    fn items(&mut self, expr: &Expr, name: &Name, receiver: &Type) {
+        let Type::List(item) = receiver else { return };
+        let (null, inner) = match ty::widened(item) {
+            Type::Null => (true, Type::Any),
+            Type::Nullable(inner) => (true, *inner),
+            other => (false, other),
+        };
+        let (suits, needs) = match &*name.text {
+            "sum" => (matches!(inner, Type::Int | Type::Number | Type::Any), "numbers"),
+            "min" | "max" => (ty::ordered(&inner, &inner), "numbers, strings, timestamps, durations or dates"),
+            "join" => (!matches!(inner, Type::List(_) | Type::Object(_)), "items that can stand in text"),
+            "flatten" => (matches!(inner, Type::List(_) | Type::Any), "lists"),
+            _ => return,
+        };
+        if !suits || null {
+            let place = format!("`{}`", name.text);
+            let diagnostic = type_mismatch::operand(expr.place(name.at), &place, needs, receiver);
+            let help = "drop what is null first: `.without(null)`";
+            self.found.push(if suits { diagnostic.help(help) } else { diagnostic });
+        }
+    }
+
+    /// The type of the items that a `filter` or `without` leaves over.
+    fn left_over(&self, function: &Function, item: &Type, args: &[Arg]) -> Type {
+        let drops_null = match (function.name, args) {
+            ("filter", [Arg::Lambda(lambda)]) => {
+                let slot = format!("${}", self.params.len());
+                Facts::of(&lambda.body, true).get(&slot).is_some_and(|fact| fact.non_null)
+            }
+            ("without", [Arg::Value(term)]) => matches!(term.kind, TermKind::Literal(Value::Null)),
+            _ => false,
+        };
+        if drops_null { ty::non_null(item.clone()) } else { item.clone() }
     }
 
     /// Looks into arguments although nothing is known of what takes them.
@@ -119,7 +181,7 @@ impl Infer<'_> {
         }
     }
 
-    fn result(&self, function: &Function, receiver: &Type, mapped: &Type, args: &[Arg]) -> Type {
+    fn result(&self, function: &Function, receiver: &Type, mapped: &Type, args: &[Arg], types: &[Type]) -> Type {
         let literal = |arg: &Arg| match arg {
             Arg::Value(term) => match &term.kind {
                 TermKind::Literal(Value::String(text)) => Some(text.to_string()),
@@ -129,6 +191,14 @@ impl Infer<'_> {
         };
         // What a signature cannot say.
         match (function.name, receiver) {
+            ("filter" | "without", Type::List(item)) => Type::List(Box::new(self.left_over(function, item, args))),
+            // A bound may be the result.
+            ("clamp", _) if types.contains(&Type::Any) => Type::Any,
+            ("clamp", _) if types.iter().any(|ty| *ty != Type::Int) => Type::Number,
+            ("merge", Type::Object(fields)) => match types {
+                [Type::Object(more)] => Type::Object(merged(fields, more)),
+                _ => Type::Any,
+            },
             ("round", _) if args.is_empty() => Type::Int,
             ("sum", Type::List(item)) if ty::widened(item) == Type::Int => Type::Int,
             ("flatten", Type::List(item)) if matches!(**item, Type::List(_)) => (**item).clone(),
@@ -147,6 +217,20 @@ impl Infer<'_> {
             _ => given(function.result, receiver, mapped),
         }
     }
+}
+
+/// The fields of one object with those of another over them.
+fn merged(fields: &IndexMap<String, Field>, over: &IndexMap<String, Field>) -> IndexMap<String, Field> {
+    let mut merged = fields.clone();
+    for (name, field) in over {
+        let below = fields.get(name).filter(|_| field.optional);
+        let field = match below {
+            Some(below) => Field { ty: ty::join(&below.ty, &field.ty), optional: below.optional, span: field.span },
+            None => field.clone(),
+        };
+        merged.insert(name.clone(), field);
+    }
+    merged
 }
 
 /// The methods that values of a type have; none if that is not known or there are only those of every value.

@@ -28,14 +28,24 @@ impl Infer<'_> {
     }
 
     pub(super) fn choice(&mut self, expr: &Expr, parts: &[Term; 3]) -> Typed {
-        let [condition, yes, no] = parts;
+        let [condition, yes_term, no_term] = parts;
         self.condition(expr, condition, "the condition");
-        let yes = self.knowing(Facts::of(condition, true), |infer| infer.term(expr, yes));
-        let no = self.knowing(Facts::of(condition, false), |infer| infer.term(expr, no));
+        let yes = self.knowing(Facts::of(condition, true), |infer| infer.term(expr, yes_term));
+        let no = self.knowing(Facts::of(condition, false), |infer| infer.term(expr, no_term));
+        self.same_sort(expr, no_term, "`then` and `else`", &yes, &no);
         Typed {
             secret: yes.secret || no.secret,
             absent: yes.absent.or(no.absent),
             ..Typed::new(ty::join(&yes.ty, &no.ty))
+        }
+    }
+
+    /// Checks that something is known of a value that is one of two.
+    fn same_sort(&mut self, expr: &Expr, place: &Term, what: &str, one: &Typed, other: &Typed) {
+        if ty::mixes(&one.ty, &other.ty) {
+            let span = expr.place(place.at);
+            let diagnostic = type_mismatch::operands(span, what, "two of one type", &one.ty, &other.ty, None);
+            self.found.push(diagnostic);
         }
     }
 
@@ -70,6 +80,9 @@ impl Infer<'_> {
                 };
                 typed.absent = None;
             }
+            if let Some(before) = &result {
+                self.same_sort(expr, term, "`??`", before, &typed);
+            }
             result = Some(match result {
                 None => typed,
                 Some(before) => Typed {
@@ -100,7 +113,7 @@ impl Infer<'_> {
                         null = true;
                     }
                 }
-                if !null && !ordered(&left.ty, &right.ty) {
+                if !null && !ty::ordered(&left.ty, &right.ty) {
                     let span = expr.place(term.at);
                     let needs = "two numbers, strings, timestamps, durations or dates";
                     let declared = left.declared.or(right.declared);
@@ -262,19 +275,6 @@ fn comparable(one: &Type, other: &Type) -> bool {
     }
 }
 
-/// Whether values of the two types have an order, as far as is known.
-fn ordered(one: &Type, other: &Type) -> bool {
-    match (ty::widened(one), ty::widened(other)) {
-        (Type::Any | Type::Schema(_), ty) | (ty, Type::Any | Type::Schema(_)) => {
-            !matches!(ty, Type::Bool | Type::List(_) | Type::Object(_))
-        }
-        (Type::Int | Type::Number, Type::Int | Type::Number) => true,
-        (Type::String, Type::String) | (Type::Time, Type::Time) => true,
-        (Type::Period, Type::Period) | (Type::Date, Type::Date) => true,
-        _ => false,
-    }
-}
-
 /// The type of an operator's result; none if it does not take these operands.
 fn applied(operator: Operator, left: &Type, right: &Type) -> Option<Type> {
     use Operator::{Add, Multiply, Subtract};
@@ -284,6 +284,7 @@ fn applied(operator: Operator, left: &Type, right: &Type) -> Option<Type> {
         (_, Type::Int, Type::Int) => Some(Type::Int),
         (_, Type::Int | Type::Number, Type::Int | Type::Number) => Some(Type::Number),
         (Add, Type::String, Type::String) => Some(Type::String),
+        (Add, Type::List(left), Type::List(right)) if ty::mixes(&left, &right) => None,
         (Add, Type::List(left), Type::List(right)) => Some(Type::List(Box::new(ty::join(&left, &right)))),
         (Add | Subtract, Type::Time, Type::Period) => Some(Type::Time),
         (Subtract, Type::Time, Type::Time) => Some(Type::Period),

@@ -31,6 +31,30 @@ pub(in crate::check) fn join(one: &Type, other: &Type) -> Type {
     }
 }
 
+/// Whether nothing is known of a value that is either the one or the other, although something is known of both.
+pub(in crate::check) fn mixes(one: &Type, other: &Type) -> bool {
+    match (one, other) {
+        _ if one == other => false,
+        (Type::Any | Type::Null, _) | (_, Type::Any | Type::Null) => false,
+        (Type::Nullable(inner), ty) | (ty, Type::Nullable(inner)) => match ty {
+            Type::Nullable(ty) => mixes(inner, ty),
+            ty => mixes(inner, ty),
+        },
+        (Type::Schema(_), _) | (_, Type::Schema(_)) => mixes(&plain(one.clone()), &plain(other.clone())),
+        (Type::Enum(_), Type::Enum(_)) => {
+            let (one, other) = (widened(one), widened(other));
+            !matches!((&one, &other), (Type::Enum(_), _) | (_, Type::Enum(_))) && mixes(&one, &other)
+        }
+        (Type::Enum(_), _) | (_, Type::Enum(_)) => mixes(&widened(one), &widened(other)),
+        (Type::Int, Type::Number) | (Type::Number, Type::Int) => false,
+        (Type::List(item), Type::List(more)) => mixes(item, more),
+        (Type::Object(fields), Type::Object(more)) => {
+            fields.iter().any(|(name, field)| more.get(name).is_some_and(|same| mixes(&field.ty, &same.ty)))
+        }
+        _ => true,
+    }
+}
+
 fn one_of(ty: &Type, value: &crate::value::Value) -> bool {
     matches!(ty, Type::Enum(members) if members.iter().any(|member| member.same(value)))
 }

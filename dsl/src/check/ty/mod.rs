@@ -5,7 +5,7 @@ mod join;
 mod words;
 
 pub(super) use fit::{Misfit, misfit};
-pub(super) use join::join;
+pub(super) use join::{join, mixes};
 pub(super) use words::words;
 
 use indexmap::IndexMap;
@@ -122,5 +122,18 @@ pub(super) fn widened(ty: &Type) -> Type {
             Type::Object(fields.iter().map(field).collect())
         }
         other => other.clone(),
+    }
+}
+
+/// Whether values of the two types have an order, as far as is known.
+pub(super) fn ordered(one: &Type, other: &Type) -> bool {
+    match (widened(one), widened(other)) {
+        (Type::Any | Type::Schema(_), ty) | (ty, Type::Any | Type::Schema(_)) => {
+            !matches!(ty, Type::Bool | Type::List(_) | Type::Object(_))
+        }
+        (Type::Int | Type::Number, Type::Int | Type::Number) => true,
+        (Type::String, Type::String) | (Type::Time, Type::Time) => true,
+        (Type::Period, Type::Period) | (Type::Date, Type::Date) => true,
+        _ => false,
     }
 }
