@@ -56,8 +56,8 @@ impl Default for SledOptions {
 /// A store in a folder that one process uses at a time.
 ///
 /// Reads block for as long as the disk takes. Dropping the store waits for the commits in line and frees the folder.
-/// After a failed write it takes no more commits ([`Store::health`]) until it is opened again; after a failed sync, that
-/// takes another process.
+/// After a failed write it takes no more commits ([`Store::health`]) until it is opened again: by another process, if it
+/// was the file of the tree that could not be synced.
 #[derive(Debug)]
 pub struct SledStore {
     shared: Arc<Shared>,

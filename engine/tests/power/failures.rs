@@ -78,7 +78,7 @@ fn fail(plan: &Plan, inject: &str) -> String {
     let all = told.len() as u32 == plan.senders * plan.commits;
     assert_eq!(all, ended.starts_with("committed "), "{inject}: `{ended}`");
     assert_eq!(told_too_early(&watched.calls), [""; 0], "{inject}");
-    check(&watched.store(), &told, plan).unwrap_or_else(|wrong| panic!("{inject}: {wrong}"));
+    check(&watched.store(), &told, plan, 2).unwrap_or_else(|wrong| panic!("{inject}: {wrong}"));
     watched.said
 }
 

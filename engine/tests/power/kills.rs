@@ -34,7 +34,7 @@ pub(crate) fn killed_writers_lose_nothing() -> String {
         early += usize::from(new.is_empty());
         acknowledged += new.len();
         told.extend(new);
-        check(&store_in(&dir), &told, &plan).unwrap_or_else(|wrong| panic!("kill {kill}, seed {}: {wrong}", seed()));
+        check(&store_in(&dir), &told, &plan, 2).unwrap_or_else(|wrong| panic!("kill {kill}, seed {}: {wrong}", seed()));
     }
     format!("{kills} kills, {early} of them before the first commit, {acknowledged} acknowledged")
 }
