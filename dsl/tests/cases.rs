@@ -110,7 +110,7 @@ fn every_case_has_the_findings_that_it_marks() {
     failures.sort();
     failures.extend(files.difference(&snapshots).map(|left| format!("{} has no findings any more", left.display())));
     assert!(failures.is_empty(), "{} of {cases} cases differ:\n{}", failures.len(), failures.join("\n"));
-    assert!(wrong >= 200, "only {wrong} of {cases} cases are wrong files");
+    assert!(wrong >= 250, "only {wrong} of {cases} cases are wrong files");
 }
 
 #[test]
