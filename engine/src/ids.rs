@@ -22,6 +22,15 @@ impl FrameId {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId(pub [u8; 12]);
 
+impl EventId {
+    /// When it was made, to the millisecond.
+    pub fn at(&self) -> wf_dsl::Time {
+        let mut millis = [0; 8];
+        millis[2..].copy_from_slice(&self.0[..6]);
+        wf_dsl::Time(i64::from_be_bytes(millis))
+    }
+}
+
 /// A run's id. A run is born of exactly one event, so "once per event and workflow" is uniqueness of this id.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId {

@@ -31,7 +31,7 @@ mod send;
 
 pub use clock::{Clock, SimulatedClock, SystemClock};
 pub use definition::Definition;
-pub use driver::CATCH_UP_MAX;
+pub use driver::WAITING_TICKS_MAX;
 pub use engine::{Builder, Engine};
 pub use error::{Error, ErrorKind};
 pub use ids::{EventId, FrameId, ParseIdError, Position, RunId};
@@ -40,7 +40,7 @@ pub use observe::{Notice, Observer};
 pub use once::{KEY_RETENTION, KEY_WAITERS_MAX};
 pub use redact::{REDACTED, Redactor, SECRET_BYTES_MIN};
 pub use report::{DelayedEvent, EventReport, RunReport, StepReport};
-pub use send::{DEDUPE_DAYS, EVENT_BYTES_MAX, Event, Receipt};
+pub use send::{DEDUPE_DAYS, EVENT_BYTES_MAX, EVENT_NAME_BYTES_MAX, Event, Receipt};
 pub use start::clock_of;
 pub use store::{MemoryStore, SledOptions, SledStore, Store};
 pub use typed::{Closure, kind};

@@ -7,6 +7,8 @@ use crate::ids::{EventId, RunId};
 
 /// The longest data of an event, in bytes of JSON.
 pub const EVENT_BYTES_MAX: usize = 256 << 10;
+/// The longest name of an event, and the longest id that a sender gives, in bytes.
+pub const EVENT_NAME_BYTES_MAX: usize = 1 << 10;
 /// How long an id that a sender gave is remembered.
 pub const DEDUPE_DAYS: i64 = 7;
 

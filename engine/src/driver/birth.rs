@@ -8,6 +8,7 @@ use wf_dsl::{Form, Plan, Time, Trigger as PlanTrigger, Type, Value};
 
 use super::active::{Active, Flight};
 use super::commit::{birth_rows, ready};
+use super::later::postponed;
 use super::{ACTIVE_MAX, Done, Driver};
 use crate::definition::Definition;
 use crate::error::{Error, ErrorKind};
@@ -15,11 +16,9 @@ use crate::ids::{EventId, FrameId, RunId};
 use crate::observe::Notice;
 use crate::rows::{self, EventRow};
 use crate::run::{Caller, Command, Cx, EventScope, Input, Run, SendEvent, StartRun, Turn, signature};
-use crate::send::{DEDUPE_DAYS, EVENT_BYTES_MAX, Event, Incoming, Receipt as Sent};
-use crate::store::{BornOf, Commit, CommitError, Due, Key, NewEvent, NewRun, Receipt, Row, StoreError, Write};
+use crate::send::{DEDUPE_DAYS, EVENT_BYTES_MAX, EVENT_NAME_BYTES_MAX, Event, Incoming, Receipt as Sent};
+use crate::store::{BornOf, Commit, CommitError, Due, Key, NewEvent, NewRun, Receipt, Row, Write};
 
-/// The frame of a timer that is not a run's but an event's: its run id is the event's id.
-pub(crate) const DELAYED_EVENT: FrameId = FrameId(u32::MAX);
 /// The most records of a first turn that rides in the commit of its event: several runs may be born in one.
 const BIRTH_RECORDS: usize = 50;
 /// The name of the event that a run by hand or by `invoke` is born of, where its workflow names none.
@@ -39,12 +38,29 @@ pub(super) struct Birth {
 
 /// Births that are on their way, and who waits for them.
 pub(super) struct Births {
-    births: Vec<Birth>,
+    pub(super) births: Vec<Birth>,
     sent: Sent,
     answer: Option<oneshot::Sender<Result<Sent, Error>>>,
+    /// The event waits in a timer instead.
+    pub(super) later: Option<Due>,
+}
+
+/// What to commit instead of an event whose id was here before.
+pub(super) struct SeenBefore {
+    /// The event itself: a row that names it is its own.
+    pub(super) event: EventId,
+    pub(super) otherwise: Commit,
 }
 
 impl Births {
+    pub(super) fn of(
+        births: Vec<Birth>,
+        sent: Sent,
+        answer: Option<oneshot::Sender<Result<Sent, Error>>>,
+    ) -> Box<Self> {
+        Box::new(Births { births, sent, answer, later: None })
+    }
+
     /// The first run that is born.
     pub(super) fn first_run(&self) -> Option<RunId> {
         self.births.first().map(|birth| birth.active.run.id)
@@ -93,48 +109,47 @@ impl Driver {
             runs: Vec::new(),
             duplicate: false,
         };
-        let births = self.births(&mut commit, &row, only.as_deref(), now);
-        let sent = Sent { runs: births.iter().map(|birth| birth.active.run.id).collect(), ..sent };
+        let mut births = Births::of(Vec::new(), sent, Some(answer));
+        if row.ts > now {
+            let (due, writes) = postponed(&row, row.ts);
+            commit.writes.extend(writes);
+            births.later = Some(due);
+        } else {
+            births.births = self.births(&mut commit, &row, only.as_deref(), now);
+            births.sent.runs = births.births.iter().map(|birth| birth.active.run.id).collect();
+        }
         self.keep_clock(&mut commit, now);
         match sender_id {
             None => {
-                let births = Box::new(Births { births, sent, answer: Some(answer) });
                 let committed = self.parts.store.commit(commit);
                 self.spawn(async move { Done::Born(births, committed.await) });
             }
-            Some(id) => self.send_once(&id, commit, births, sent, answer, now),
+            Some(id) => {
+                let seen = SeenBefore { event: row.id, otherwise: Commit::default() };
+                self.send_once(&id, commit, seen, births, now);
+            }
         }
         Ok(())
     }
 
-    /// Commits an event unless one with its id was here before.
-    fn send_once(
-        &mut self,
-        id: &str,
-        commit: Commit,
-        births: Vec<Birth>,
-        sent: Sent,
-        answer: oneshot::Sender<Result<Sent, Error>>,
-        now: Time,
-    ) {
+    /// Commits an event unless another one with its id was here before.
+    pub(super) fn send_once(&mut self, id: &str, commit: Commit, seen: SeenBefore, mut births: Box<Births>, now: Time) {
         let keys = dedupe_keys(id, now);
-        let (newest, event) = (keys[0].clone(), sent.event);
+        let newest = keys[0].clone();
         let decided = self.parts.store.decide(
             keys.to_vec(),
             Box::new(move |rows| {
-                let before = rows.values().flatten().next();
-                if let Some(before) = before {
-                    let event = String::from_utf8_lossy(before.value.get(1..).unwrap_or_default()).into_owned();
-                    return (Commit::default(), serde_json::Value::String(event));
+                let before = rows.values().flatten().find_map(|row| remembered(row, now));
+                if let Some(before) = before.filter(|before| *before != seen.event) {
+                    return (seen.otherwise.clone(), serde_json::Value::String(before.to_string()));
                 }
                 let mut commit = commit.clone();
                 let mut value = vec![crate::store::ROW_VERSION];
-                value.extend_from_slice(event.to_string().as_bytes());
+                value.extend_from_slice(seen.event.to_string().as_bytes());
                 commit.writes.push(Write::Put(Row { key: newest.clone(), value }));
                 (commit, serde_json::Value::Null)
             }),
         );
-        let mut births = Box::new(Births { births, sent, answer: Some(answer) });
         self.spawn(async move {
             match decided.await {
                 Ok((_, serde_json::Value::String(before))) => {
@@ -156,6 +171,9 @@ impl Driver {
         let invalid = |message: String| Error::new(ErrorKind::Invalid, message);
         if name.is_empty() {
             return Err(invalid("an event needs a name".into()));
+        }
+        if name.len().max(id.as_ref().map_or(0, String::len)) > EVENT_NAME_BYTES_MAX {
+            return Err(invalid(format!("an event's name or id has more than {EVENT_NAME_BYTES_MAX} bytes")));
         }
         if name.starts_with("wf.") {
             return Err(invalid(format!("`{name}` is a name of the engine's own; events from outside have others")));
@@ -218,7 +236,7 @@ impl Driver {
     }
 
     /// Adds an event and the runs that it starts to a commit.
-    fn births(&mut self, commit: &mut Commit, row: &EventRow, only: Option<&str>, now: Time) -> Vec<Birth> {
+    pub(super) fn births(&mut self, commit: &mut Commit, row: &EventRow, only: Option<&str>, now: Time) -> Vec<Birth> {
         let index = commit.events.len();
         commit.events.push(NewEvent { id: row.id, row: row.to_bytes(), inbox: Vec::new() });
         let started: Vec<(u16, Arc<Definition>)> = self
@@ -252,7 +270,7 @@ impl Driver {
         let run = RunId { event: row.id, workflow: number, nth: 0 };
         let births = vec![self.birth(commit, 0, row, run, definition, None)];
         let sent = Sent { id: row.id.to_string(), event: row.id, runs: vec![run], duplicate: false };
-        Box::new(Births { births, sent, answer: None })
+        Births::of(births, sent, None)
     }
 
     fn triggers(&self, plan: &Plan, row: &EventRow, now: Time) -> bool {
@@ -329,7 +347,7 @@ impl Driver {
     }
 
     pub(super) fn born(&mut self, births: Births, result: Result<Receipt, CommitError>) {
-        let Births { births, sent, answer } = births;
+        let Births { births, sent, answer, later } = births;
         let receipt = match result {
             Ok(receipt) => receipt,
             Err(error) => {
@@ -343,6 +361,9 @@ impl Driver {
         if let Some(answer) = answer {
             // Whoever sent it may have gone; the event is in all the same.
             let _ = answer.send(Ok(sent));
+        }
+        if let Some(due) = later {
+            self.timers.add(due);
         }
         for birth in births {
             self.settle_birth(birth, &receipt);
@@ -390,10 +411,9 @@ impl Driver {
             sent_by: Some(active.run.id),
             origin: Some(active.origin.unwrap_or(active.run.id)),
         };
-        if event.at > now {
-            // It gets its place in the log when it is due.
-            let due = Due { at: event.at, run: RunId { event: row.id, workflow: 0, nth: 0 }, frame: DELAYED_EVENT };
-            commit.writes.push(Write::Put(Row { key: Key::timer(due), value: row.to_bytes() }));
+        if event.at > now || row.sender_id.is_some() {
+            let (due, writes) = postponed(&row, if row.sender_id.is_some() { now } else { event.at });
+            commit.writes.extend(writes);
             flight.delayed.push(due);
             return;
         }
@@ -426,37 +446,6 @@ impl Driver {
         let birth = self.birth(commit, index, &row, start.run, definition, caller);
         flight.births.push(birth);
     }
-
-    /// An event that was sent with a delay is due: its row is read, and it enters the log.
-    pub(super) fn send_delayed(&mut self, due: Due) {
-        let key = Key::timer(due);
-        let row = self.parts.store.get(std::slice::from_ref(&key));
-        self.spawn(async move { Done::DelayRead(key, row.await) });
-    }
-
-    pub(super) fn delay_read(&mut self, key: &Key, row: Result<Vec<Option<Row>>, StoreError>) {
-        let row = match row {
-            Ok(mut rows) => match rows.pop().flatten() {
-                Some(row) => EventRow::read(key, &row.value).map_err(|error| error.to_string()),
-                // It was sent before the process ended.
-                None => return,
-            },
-            Err(error) => Err(error.to_string()),
-        };
-        let row = match row {
-            Ok(row) => row,
-            Err(error) => return tracing::error!(%error, "a delayed event cannot be read"),
-        };
-        let now = self.now;
-        let row = EventRow { received: now, ..row };
-        let mut commit = Commit { writes: vec![Write::Delete(key.clone())], ..Commit::default() };
-        let births = self.births(&mut commit, &row, None, now);
-        self.keep_clock(&mut commit, now);
-        let sent = Sent { id: row.id.to_string(), event: row.id, runs: Vec::new(), duplicate: false };
-        let committed = self.parts.store.commit(commit);
-        let births = Box::new(Births { births, sent, answer: None });
-        self.spawn(async move { Done::Born(births, committed.await) });
-    }
 }
 
 /// The rows that remember a sender's id: of this period and of the one before.
@@ -465,4 +454,10 @@ fn dedupe_keys(id: &str, now: Time) -> [Key; 2] {
     let hash: [u8; 16] = hash[..16].try_into().expect("the first half");
     let bucket = now.0.div_euclid(DEDUPE_DAYS * 86_400_000).rem_euclid(1 << 16) as u16;
     [Key::dedupe(bucket, &hash), Key::dedupe(bucket.wrapping_sub(1), &hash)]
+}
+
+/// The event that a row remembers, unless that is too long ago.
+fn remembered(row: &Row, now: Time) -> Option<EventId> {
+    let event: EventId = std::str::from_utf8(row.value.get(1..)?).ok()?.parse().ok()?;
+    (now.0 - event.at().0 < DEDUPE_DAYS * 86_400_000).then_some(event)
 }

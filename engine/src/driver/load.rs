@@ -162,7 +162,8 @@ async fn unspill(store: &dyn Store, run: RunId, frame: FrameId, json: Vec<u8>) -
     }
 }
 
-async fn chunks(store: &dyn Store, keys: Vec<Key>) -> Result<Vec<u8>, Error> {
+/// The bytes of chunk rows.
+pub(crate) async fn chunks(store: &dyn Store, keys: Vec<Key>) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     for (key, row) in keys.iter().zip(store.get(&keys).await?) {
         let row = row.ok_or_else(|| Unreadable::new(key, "it is missing"))?;

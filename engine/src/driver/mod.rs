@@ -7,6 +7,7 @@ mod active;
 mod birth;
 mod commit;
 mod cron;
+mod later;
 pub(crate) mod load;
 mod perform;
 
@@ -33,8 +34,8 @@ use crate::store::{CommitError, Due, Fence, Key, Receipt, Row, Store, StoreError
 use crate::timers::{Timers, WINDOW};
 
 use active::{Active, Hint};
-pub(crate) use birth::DELAYED_EVENT;
-pub use cron::CATCH_UP_MAX;
+pub use cron::WAITING_TICKS_MAX;
+pub(crate) use later::DELAYED_EVENT;
 use load::Loaded;
 
 /// Runs that are in memory at once because something happens for them; more wait in the queue.
@@ -72,9 +73,9 @@ enum Done {
     Claimed(Result<Vec<(RunId, Fence)>, StoreError>),
     TimersRead(Result<Vec<Row>, StoreError>),
     ChildLooked(RunId, FrameId, RunId, Result<Option<Box<Loaded>>, Error>),
-    TickLooked(u32, Time, Box<cron::Line>, Result<Option<RunId>, Error>),
-    Ticked(Result<cron::Tick, CommitError>),
-    DelayRead(Key, Result<Vec<Option<Row>>, StoreError>),
+    TickLooked(Box<cron::Looked>),
+    Ticked(Box<cron::Tick>, bool),
+    DelayRead(Result<Option<Box<later::Later>>, Error>),
     KeyRead { run: RunId, frame: FrameId, since: u64, output: Result<Value, Error> },
     Forgotten { run: RunId, more: bool },
     Retry(RunId),
@@ -134,8 +135,8 @@ pub(crate) struct Driver {
     quiet: Vec<oneshot::Sender<()>>,
     stopping: Option<oneshot::Sender<()>>,
     cron: BTreeMap<(Time, u32), cron::Line>,
-    /// Ticks that wait until an earlier run has ended.
-    after_end: HashMap<RunId, Vec<(u32, Time, cron::Line)>>,
+    /// Schedules whose ticks wait until a run has ended.
+    after_end: HashMap<RunId, Vec<(u32, cron::Line)>>,
     next_event: u64,
     /// The time of the present round of the loop.
     now: Time,
@@ -310,9 +311,9 @@ impl Driver {
                 }
             }
             Done::ChildLooked(run, frame, child, loaded) => self.child_looked(run, frame, child, loaded),
-            Done::DelayRead(key, row) => self.delay_read(&key, row),
-            Done::TickLooked(id, tick, line, open) => self.tick_looked(id, tick, *line, open),
-            Done::Ticked(tick) => self.ticked(tick),
+            Done::DelayRead(read) => self.delay_read(read),
+            Done::TickLooked(looked) => self.tick_looked(*looked),
+            Done::Ticked(tick, waited) => self.ticked(*tick, waited),
             Done::KeyRead { run, frame, since, output } => self.key_read(run, frame, since, output),
             Done::Forgotten { run, more } => self.forgotten(run, more),
             Done::Retry(run) => self.step(run),
@@ -333,7 +334,7 @@ impl Driver {
         while self.active.len() + self.loading.len() < ACTIVE_MAX
             && let Some(due) = self.timers.pop(now)
         {
-            if due.frame == birth::DELAYED_EVENT {
+            if due.frame == DELAYED_EVENT {
                 self.send_delayed(due);
             } else {
                 self.wake(due.run, vec![Input::Due], false);
