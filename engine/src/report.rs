@@ -1,6 +1,6 @@
 //! Reports: how a run went, read from its rows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind};
 use crate::ids::{EventId, FrameId, RunId};
 use crate::registry::Registry;
 use crate::rows;
-use crate::run::{Fact, Failure, Parent, Place, Record, Run, Status};
+use crate::run::{Exit, Fact, Failure, Parent, Place, Record, Run, Status, StepId};
 use crate::store::{Key, Store, Table};
 
 /// How a run stands or went.
@@ -116,7 +116,7 @@ pub(crate) async fn records(store: &dyn Store, loaded: &Loaded) -> Result<Vec<Re
     let id = loaded.run.id;
     let mut records = rows::read_records(&Key::head(id), loaded.birth.get().as_bytes())?;
     records.extend(load::journal(store, id, 0).await?);
-    let mut large = std::collections::HashMap::new();
+    let mut large = HashMap::new();
     for record in &mut records {
         if let Fact::Finished { output, .. }
         | Fact::RunEnded { output, .. }
@@ -199,19 +199,29 @@ struct Tracker<'a> {
     replay: Run,
     loaded: &'a Loaded,
     steps: Vec<StepReport>,
+    /// The latest line of each step of each frame.
+    latest: HashMap<(FrameId, StepId), usize>,
     events: Vec<EventReport>,
+    /// The frame that is being left because it was given up.
+    given_up: Option<FrameId>,
 }
 
 impl<'a> Tracker<'a> {
     fn new(run: &Run, loaded: &'a Loaded) -> Self {
         let replay = Run::new(run.id, run.head.plan.0, run.trigger.clone(), None, run.head.started);
-        Tracker { replay, loaded, steps: Vec::new(), events: Vec::new() }
+        Tracker { replay, loaded, steps: Vec::new(), latest: HashMap::new(), events: Vec::new(), given_up: None }
     }
 
     fn see(&mut self, record: &Record) {
+        let left = self.left_by(record);
         self.replay.apply(record);
         let (frame, at) = (record.frame, record.at);
         match &record.fact {
+            // A block or an `invoke` that is repeated is still in the same visit.
+            Fact::Entered { step, .. } if self.is_repeated(frame, step) => self.line(frame, step, |line| {
+                line.attempts = line.attempts.max(1) + 1;
+                line.status = "running";
+            }),
             Fact::Entered { step, .. } => {
                 let workflow = &self.loaded.definition.plan.workflow;
                 let kind = workflow.find(step).map(|ix| workflow.step(ix).kind.value.clone());
@@ -227,6 +237,7 @@ impl<'a> Tracker<'a> {
                     error: None,
                     frame,
                 };
+                self.latest.insert((frame, step.clone()), self.steps.len());
                 self.steps.push(line);
             }
             Fact::Skipped { step } => self.end(frame, step, at, "skipped", Json::Null, None),
@@ -239,8 +250,24 @@ impl<'a> Tracker<'a> {
             }
             Fact::AttemptFailed { step, failure, .. } => self.line(frame, step, |line| {
                 line.status = "waiting";
+                line.ended_at = None;
                 line.error = Some(failure.clone());
             }),
+            Fact::Closed | Fact::Joined { .. } => {
+                let Some((step, is_given_up)) = left else { return };
+                if is_given_up {
+                    self.given_up = Some(frame);
+                }
+                // Unless another record says more of it, this is its end: a `next`, a `finish` or a deadline led out.
+                let status = if self.given_up == Some(frame) { "cancelled" } else { "finished" };
+                self.line(frame, &step, |line| {
+                    if line.ended_at.is_none() {
+                        line.ended_at = Some(at);
+                        line.status = status;
+                    }
+                });
+                return;
+            }
             Fact::Slept { step, .. } | Fact::Invoked { step, detached: false, .. } | Fact::KeyTaken { step, .. } => {
                 self.line(frame, step, |line| line.status = "waiting");
             }
@@ -248,7 +275,12 @@ impl<'a> Tracker<'a> {
                 self.end(frame, step, at, "finished", output.value.to_json(), None);
             }
             Fact::Failed { step, failure } => self.end(frame, step, at, "failed", Json::Null, Some(failure)),
-            Fact::Abandoned { step } => self.end(frame, step, at, "cancelled", Json::Null, None),
+            Fact::Abandoned { step } => {
+                self.end(frame, step, at, "cancelled", Json::Null, None);
+                // What is left next in this frame is left for the same reason.
+                self.given_up = Some(frame);
+                return;
+            }
             Fact::Sent { id, name, .. } => {
                 self.events.push(EventReport { name: name.clone(), id: id.to_string() });
             }
@@ -261,19 +293,40 @@ impl<'a> Tracker<'a> {
             }
             _ => {}
         }
+        self.given_up = self.given_up.filter(|given_up| *given_up != frame);
     }
 
-    fn line(&mut self, frame: FrameId, step: &str, change: impl FnOnce(&mut StepReport)) {
-        let line = self.steps.iter_mut().rev().find(|line| line.frame == frame && line.id == step);
-        if let Some(line) = line {
-            change(line);
+    /// The step whose list or parts a record leaves, and whether its parts were given up.
+    fn left_by(&self, record: &Record) -> Option<(StepId, bool)> {
+        let frame = self.replay.frames.get(&record.frame)?;
+        match &record.fact {
+            Fact::Closed => Some((frame.blocks.last()?.step.clone()?, false)),
+            Fact::Joined { step, .. } => match &frame.place {
+                Place::Fork { fork, .. } => {
+                    let is_given_up = matches!(fork.closing, Some(Exit::Cancel | Exit::Cut { .. }));
+                    is_given_up.then(|| (step.clone(), true))
+                }
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn is_repeated(&self, frame: FrameId, step: &StepId) -> bool {
+        let latest = self.latest.get(&(frame, step.clone())).map(|at| &self.steps[*at]);
+        latest.is_some_and(|line| line.ended_at.is_none() && line.status == "waiting")
+    }
+
+    fn line(&mut self, frame: FrameId, step: &StepId, change: impl FnOnce(&mut StepReport)) {
+        if let Some(at) = self.latest.get(&(frame, step.clone())) {
+            change(&mut self.steps[*at]);
         }
     }
 
     fn end(
         &mut self,
         frame: FrameId,
-        step: &str,
+        step: &StepId,
         at: Time,
         status: &'static str,
         output: Json,
