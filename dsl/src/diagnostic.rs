@@ -71,6 +71,11 @@ impl Diagnostic {
         Diagnostic { severity: Severity::Warning, ..Diagnostic::error(code, span, message) }
     }
 
+    /// Whether it is an error in none of these files.
+    pub(crate) fn is_error_outside(&self, files: &[FileId]) -> bool {
+        self.severity == Severity::Error && !files.contains(&self.primary.span.file)
+    }
+
     /// The same with a phrase under the primary place.
     #[must_use]
     pub fn label(mut self, text: impl Into<String>) -> Self {

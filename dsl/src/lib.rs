@@ -40,8 +40,9 @@ pub use graph::{Graph, Point, Way};
 pub use node::{Entry, Node, Tree};
 pub use plan::*;
 pub use project::{
-    ConfigValue, Connection, Counts, Defaults, InputCatalog, InputFile, InputTemplate, Medium, Outline, Policy,
-    Project, ProjectInput, Settings, TestFile, Webhook,
+    ConfigValue, Connection, Counts, Defaults, Expect, ExpectedCall, ExpectedEvent, Happening, Happens, InputCatalog,
+    InputFile, InputTemplate, Medium, Mock, MockFailure, Outline, Policy, Project, ProjectInput, Settings, TEST_START,
+    TestCase, TestFile, TestTrigger, Webhook,
 };
 pub use read::STEPS_MAX;
 pub use report::{Place, Report, github_annotations, json_report};

@@ -3,6 +3,7 @@
 mod input;
 mod read;
 mod template;
+mod test;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +20,11 @@ use crate::types::Type;
 use crate::value::Value;
 
 pub(crate) use template::{AllWants, Wants};
+
+pub use test::{
+    Expect, ExpectedCall, ExpectedEvent, Happening, Happens, Mock, MockFailure, TEST_START, TestCase, TestFile,
+    TestTrigger,
+};
 
 pub use input::{InputCatalog, InputFile, InputTemplate, Medium, Outline, ProjectInput};
 
@@ -173,13 +179,4 @@ pub struct Webhook {
     pub data: Option<Form>,
     /// `public_url:`, for signatures over the URL.
     pub public_url: Option<Form>,
-}
-
-/// A file of workflow tests. Only its shape has been checked.
-#[derive(Clone, Debug)]
-pub struct TestFile {
-    /// `test:`, the workflow under test.
-    pub workflow: Spanned<String>,
-    /// The whole file.
-    pub tree: Node,
 }

@@ -7,6 +7,7 @@ use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Findings, Missed};
 use crate::form::Form;
 use crate::plan::{Body, EventMatch, Trigger, WaitGuard, Workflow};
+use crate::project::Project;
 use crate::source::Spanned;
 use crate::suggest::did_you_mean;
 use crate::types::Type;
@@ -47,15 +48,16 @@ pub(super) fn named(workflow: &Workflow) -> impl Iterator<Item = (&Spanned<Strin
 pub(super) fn names(cx: &Context<'_>, found: &mut Findings) {
     for (event, _) in named(cx.workflow) {
         if roots::event_data(cx.project, &event.value).is_none() {
-            found.push(unknown(cx, event));
+            found.push(unknown(cx.project, event));
         }
     }
 }
 
-fn unknown(cx: &Context<'_>, event: &Spanned<String>) -> Diagnostic {
+/// An event type that does not exist.
+pub(super) fn unknown(project: &Project, event: &Spanned<String>) -> Diagnostic {
     let message = format!("there is no event type `{}`", event.value);
     let diagnostic = Diagnostic::error(Code::EVENT, event.span, message).missed(Missed::InProject);
-    let known = cx.project.events.keys().map(String::as_str).chain(roots::RUN_EVENTS);
+    let known = project.events.keys().map(String::as_str).chain(roots::RUN_EVENTS);
     match did_you_mean(&event.value, known) {
         Some(help) => diagnostic.help(help),
         None => diagnostic.help(format!("declare it: `events: {{{}: {{data: {{…}}}}}}`", event.value)),

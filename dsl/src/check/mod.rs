@@ -36,7 +36,7 @@ mod secret_leak;
 mod set;
 mod sql_params;
 mod template;
-mod test_names;
+mod test;
 mod type_mismatch;
 mod unbounded_wait;
 mod uncorrelated_wait;
@@ -60,6 +60,7 @@ use crate::graph::{Graph, Point};
 use crate::node::Node;
 use crate::plan::{ForEach, Owner, Step, StepIx, Workflow};
 use crate::project::Project;
+use crate::source::FileId;
 use crate::types::Type;
 
 use damage::Damage;
@@ -92,9 +93,13 @@ pub(crate) fn run(project: &Project, damage: &Damage, found: &mut Findings) {
     }
     endless_invoke::check(project, &calls, found);
     dead_handler::policies(project, codes, found);
+    // What tests say of a workflow that has errors would follow from them.
+    let tests: Vec<FileId> = project.tests.iter().map(|test| test.workflow.span.file).collect();
+    if !project.findings.iter().chain(found.iter()).any(|finding| finding.is_error_outside(&tests)) {
+        test::check(project, &outputs, found);
+    }
     // What a wrong name was meant to use looks unused.
     if !project.findings.has_errors() && !found.has_errors() {
-        test_names::check(project, found);
         unused::whole(project, templates.as_ref(), found);
         dangling_event::check(project, found);
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{InputCatalog, InputFile, Project, ProjectInput, TestFile};
+use super::{InputCatalog, InputFile, Project, ProjectInput};
 use crate::catalog::Catalog;
 use crate::check;
 use crate::check::damage::Damage;
@@ -202,12 +202,11 @@ impl Project {
     }
 
     fn test_file(&mut self, tree: Node) {
-        schema::TEST.check(&whole(&tree), &mut self.findings);
-        if let Some(node) = tree.get("test")
-            && let Some(name) = node.as_str()
-        {
-            self.tests.push(TestFile { workflow: Spanned::new(name.to_owned(), node.span), tree });
-        }
+        let mut shape = Findings::default();
+        schema::TEST.check(&whole(&tree), &mut shape);
+        let partial = shape.has_errors();
+        self.findings.append(shape);
+        self.tests.extend(read::test(tree, partial, &mut self.findings));
     }
 
     fn refuse_double_names(&mut self) {

@@ -14,6 +14,7 @@ mod modifier;
 mod policy;
 mod settings;
 mod step;
+mod test;
 mod workflow;
 
 pub(crate) use events::event_types;
@@ -22,5 +23,6 @@ pub(crate) use literal::duration;
 pub(crate) use modifier::is_modifier;
 pub(crate) use policy::{NONE, policy, resolve};
 pub(crate) use settings::{is_catalog_path, settings};
+pub(crate) use test::test;
 pub use workflow::STEPS_MAX;
 pub(crate) use workflow::{Context, Kinds, workflow};
