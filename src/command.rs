@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::exit::{Exit, Failure};
-use crate::{completions, explain, init, kinds, run, schema, validate};
+use crate::{completions, explain, init, kinds, run, schema, test, validate};
 
 /// Durable workflows as YAML files, checked before they run.
 #[derive(Debug, Parser)]
@@ -16,8 +16,8 @@ pub(crate) struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes:
    0  success                           6  not found
-   1  the run failed, or the check      7  conflict
-      found errors                      8  the run was cancelled
+   1  the run or a test failed, or      7  conflict
+      the check found errors            8  the run was cancelled
    2  usage                             9  timed out waiting
    3  the workflow is invalid          70  a bug of wf itself
    4  the store is in use, or does    130  stopped by Ctrl-C; the run
@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Validate(validate::Args),
     /// Run one workflow and all it triggers, to the end
     Run(run::Args),
+    /// Play the tests of projects in virtual time; nothing leaves this machine
+    Test(test::Args),
     /// Say what a finding means, with an example and the same put right
     Explain(explain::Args),
     /// List what a step can do, or describe one kind of step
@@ -50,6 +52,7 @@ impl Command {
             Command::Init(args) => init::run(&args),
             Command::Validate(args) => validate::run(&args),
             Command::Run(args) => run::run(args),
+            Command::Test(args) => test::run(&args),
             Command::Explain(args) => explain::run(&args),
             Command::Kinds(args) => kinds::run(&args),
             Command::Schema(args) => schema::run(&args),

@@ -14,6 +14,7 @@ mod init;
 mod kinds;
 mod run;
 mod schema;
+mod test;
 mod validate;
 
 use std::process::ExitCode;

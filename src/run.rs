@@ -14,14 +14,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use wf_dsl::{Code, Diagnostic, Period};
+use wf_dsl::Period;
 use wf_engine::folder::Surroundings;
 use wf_engine::{Clock, Engine, ErrorKind, RunId, SystemClock};
 use wf_stdlib::{HttpOptions, Options};
 
 use crate::bug;
 use crate::exit::{Exit, Failure};
-use crate::findings::Found;
 use crate::project::Checked;
 use crate::terminal::{Look, talk};
 use clock::VirtualClock;
@@ -64,7 +63,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let place = Place::find(&args)?;
     let checked = &place.checked;
-    let found = with_unsupported(checked);
+    let found = checked.with_unsupported(&checked.project.workflows);
     if found.tally().errors > 0 {
         talk(found.human(Look::stderr()).trim_end_matches('\n'));
         talk(&format!("\n{}; nothing was run", found.tally().phrase()));
@@ -79,19 +78,6 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     // A step may hold a thread that nobody waits for any more.
     runtime.shutdown_timeout(SHUTDOWN);
     exit
-}
-
-/// All findings, with those of what the engine does not execute.
-fn with_unsupported(checked: &Checked) -> Found {
-    let mut found = checked.findings();
-    for workflow in &checked.project.workflows {
-        for refused in wf_engine::unsupported(workflow) {
-            let message = format!("{} is not executed yet", refused.what);
-            let finding = Diagnostic::error(Code::UNSUPPORTED, refused.span, message);
-            found.push(finding.help("it is valid, and a later version of wf will execute it"));
-        }
-    }
-    found
 }
 
 async fn live(args: &Args, place: &Place, surroundings: Surroundings, start: Start) -> Result<Exit, Failure> {

@@ -26,6 +26,13 @@ pub trait Clock: std::fmt::Debug + Send + Sync + 'static {
 
     /// Moves a simulated clock forward to where its store left off. Real clocks ignore it.
     fn resume_at(&self, _at: Time) {}
+
+    /// Resolves when an attempt has taken this long. Attempts take real time, also where the engine's clock is
+    /// simulated; only where effects are mocked it is the clock's own.
+    #[allow(clippy::disallowed_methods, reason = "how long an attempt takes is not the engine's to say")]
+    fn pass(&self, period: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(tokio::time::sleep(period))
+    }
 }
 
 /// The machine's own clock, made steady: it follows the monotonic clock, so that a wall clock that jumps and comes back

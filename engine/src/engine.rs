@@ -118,6 +118,13 @@ impl Builder {
         self
     }
 
+    /// The same without copying them.
+    #[must_use]
+    pub(crate) fn shared_plans(mut self, plans: impl IntoIterator<Item = Arc<Plan>>) -> Self {
+        self.plans.extend(plans);
+        self
+    }
+
     /// Adds a YAML file by its path, for messages, and its text: workflows and event types that belong together.
     /// [`Builder::build`] checks them.
     #[must_use]
@@ -294,7 +301,7 @@ impl Engine {
     }
 
     /// The same with the name of the event that the run sees, for workflows with several triggers. With `wf.cron` the
-    /// run is that of a tick which is due now, and `data` does not count.
+    /// run is that of the tick which `data` names as `scheduled_at`, and without it of one which is due now.
     ///
     /// # Errors
     /// As [`Engine::start`].
@@ -398,6 +405,11 @@ impl Engine {
         let loaded = load::load(&*self.shared.store, &self.shared.registry, run).await?;
         let loaded = loaded.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no run {run}")))?;
         report::records(&*self.shared.store, &loaded).await
+    }
+
+    /// The rows, for what looks at everything at once.
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.shared.store
     }
 
     /// The present time of the engine's clock.

@@ -13,6 +13,7 @@ use wf_dsl::{
     ProjectInput, Span,
 };
 
+pub(crate) use environment::secrets_of;
 pub use environment::{Surroundings, SurroundingsError};
 
 /// The file that makes a folder a project.

@@ -5,6 +5,7 @@
 
 pub mod folder;
 pub mod run;
+pub mod testing;
 
 mod definition;
 mod once;

@@ -5,4 +5,5 @@ mod binary;
 mod readme;
 mod run;
 mod stopped;
+mod testing;
 mod transcript;

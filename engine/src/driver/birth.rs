@@ -216,6 +216,7 @@ impl Driver {
         let plan = plan.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no workflow `{workflow}`")))?;
         let ty = plan.events.get(&event).map(|event| &event.data).or_else(|| signature(plan));
         let is_tick = event == super::cron::EVENT;
+        let tick = data.get(super::cron::SCHEDULED_AT).and_then(|tick| tick.as_str()?.parse().ok());
         if let Some(ty) = ty.filter(|_| !is_tick) {
             ty.accept(data).map_err(|wrong| {
                 let wrong: Vec<String> = wrong.iter().map(ToString::to_string).collect();
@@ -229,7 +230,7 @@ impl Driver {
             name: event,
             ts: now,
             received: now,
-            data: if is_tick { super::cron::event_data(now) } else { Value::from_json(data) },
+            data: if is_tick { super::cron::event_data(tick.unwrap_or(now)) } else { Value::from_json(data) },
             sent_by: None,
             origin: None,
         })

@@ -21,7 +21,7 @@ const LOOK_BACK: [i64; 4] = [3_600_000, 86_400_000, 32 * 86_400_000, 5 * 366 * 8
 /// The name of the event that a tick becomes.
 pub(super) const EVENT: &str = "wf.cron";
 /// The field of that event that says which instant the tick stands for.
-const SCHEDULED_AT: &str = "scheduled_at";
+pub(super) const SCHEDULED_AT: &str = "scheduled_at";
 
 /// One schedule of one workflow.
 #[derive(Debug, Clone)]

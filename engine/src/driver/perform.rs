@@ -122,10 +122,10 @@ impl Driver {
         Ok(async move {
             let work = AssertUnwindSafe(async { kind.execute(&context, args).await }).catch_unwind();
             let ended = match limit {
-                // Attempts take real time, also where the engine's clock is simulated.
-                Some(limit) => match tokio::time::timeout(limit, work).await {
-                    Ok(ended) => ended,
-                    Err(_) => return Err(timed_out()),
+                Some(limit) => tokio::select! {
+                    biased;
+                    ended = work => ended,
+                    () = context.clock.pass(limit) => return Err(timed_out()),
                 },
                 None => work.await,
             };

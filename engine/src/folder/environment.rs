@@ -197,7 +197,7 @@ impl Reading {
 }
 
 /// The names of all secrets that a project reads.
-fn secrets_of(project: &Project) -> BTreeSet<String> {
+pub(crate) fn secrets_of(project: &Project) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let mut visit = |form: &Form| names.extend(secrets_in(form).map(str::to_owned));
     for connection in project.settings.connections.values() {

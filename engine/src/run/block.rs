@@ -215,7 +215,8 @@ impl<'a> Decision<'a> {
     }
 }
 
-fn matching<'h>(handlers: &'h [Handler], code: &str) -> Option<(u32, &'h Handler)> {
+/// The first handler that takes an error of this code, and its place.
+pub(crate) fn matching<'h>(handlers: &'h [Handler], code: &str) -> Option<(u32, &'h Handler)> {
     (0..).zip(handlers).find(|(_, handler)| handler.errors.iter().any(|error| code_matches(&error.value, code)))
 }
 

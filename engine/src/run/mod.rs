@@ -25,6 +25,7 @@ use wf_dsl::{Object, PlanHash, Time, Value};
 
 use crate::ids::{FrameId, Position, RunId};
 pub use attempt::{INTERRUPTIONS_MAX, KEY_BYTES_MAX};
+pub(crate) use block::matching;
 pub(crate) use child::signature;
 pub use decide::{
     Call, Command, Cx, HeldKey, Input, KeyAnswer, OUTPUT_BYTES_MAX, SendEvent, StartRun, TURN_BYTES, TURN_FRAMES,

@@ -1,0 +1,183 @@
+//! One case, from its trigger to its end: engines on one store, one after the other, in virtual time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+use wf_dsl::{Happens, Node, Period, Plan, TestCase, Time, Value};
+
+use super::clock::TestClock;
+use super::expect::{self, Unmet};
+use super::log::{CASE_RECORDS_MAX, Events, Log};
+use super::mock::{MockKind, Mocks};
+use super::sample::sample;
+use crate::clock::Clock;
+use crate::definition::Definition;
+use crate::driver::load;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::ids::RunId;
+use crate::rows::EventRow;
+use crate::send::Event;
+use crate::store::{Key, MemoryStore, Table};
+
+/// How long virtual time goes on behind the last entry of a script: ten years.
+pub const CASE_SPAN_MAX: Period = Period::seconds(10 * 366 * 86_400);
+
+/// A case, ready to be played.
+#[derive(Debug)]
+pub(super) struct Play {
+    /// The workflow under test.
+    pub(super) workflow: String,
+    pub(super) case: TestCase,
+    pub(super) plans: Arc<[Arc<Plan>]>,
+    pub(super) mocks: Arc<Mocks>,
+    pub(super) secrets: BTreeMap<String, Arc<str>>,
+    pub(super) config: Value,
+}
+
+/// What came of it.
+pub(super) struct Played {
+    pub(super) unmet: Vec<Unmet>,
+    pub(super) story: Vec<String>,
+    pub(super) taken: super::coverage::Taken,
+}
+
+impl Play {
+    pub(super) async fn play(&self, clock: &TestClock) -> Played {
+        clock.reset(self.case.start);
+        let log = Log::new(self.plans.clone(), clock.clone());
+        let mut unmet = match self.live(clock, &log).await {
+            Ok(unmet) => unmet,
+            Err(error) => vec![Unmet::sentence(error.to_string())],
+        };
+        let mut seen = log.seen();
+        if let Some((step, kind)) = seen.unmocked.first() {
+            // What follows from it is not worth telling.
+            unmet = vec![self.without_mock(step, kind)];
+        }
+        let story = if unmet.is_empty() { Vec::new() } else { expect::story(&seen) };
+        Played { unmet, story, taken: std::mem::take(&mut seen.taken) }
+    }
+
+    async fn engine(&self, store: &MemoryStore, clock: &TestClock, log: &Log) -> Result<Engine, Error> {
+        Engine::builder()
+            .store(store.clone())
+            .clock(clock.clone())
+            .shared_plans(self.plans.iter().cloned())
+            .kinds(MockKind::all(&self.plans, &self.mocks, log))
+            .secrets(self.secrets.clone())
+            .config(self.config.clone())
+            .observer(log.clone())
+            .without_schedules()
+            .build()
+            .await
+    }
+
+    async fn live(&self, clock: &TestClock, log: &Log) -> Result<Vec<Unmet>, Error> {
+        let mut store = MemoryStore::new();
+        let mut engine = self.engine(&store, clock, log).await?;
+        let run = self.trigger(&engine, log).await?;
+        let mut last = self.case.start;
+        for happening in &self.case.script {
+            clock.reach(happening.at).await;
+            last = happening.at;
+            match &happening.what {
+                Happens::Event { name, data, id } => {
+                    let event = Event { id: id.clone(), ..Event::new(&name.value, json_of(data.as_ref())) };
+                    engine.send(event).await?;
+                }
+                Happens::Restart => {
+                    engine.shutdown().await;
+                    drop(engine);
+                    store = MemoryStore::from_rows(store.rows())?;
+                    engine = self.engine(&store, clock, log).await?;
+                }
+            }
+        }
+        let horizon = last.checked_add(CASE_SPAN_MAX).unwrap_or(Time(i64::MAX));
+        tokio::select! {
+            biased;
+            quiet = engine.quiet() => quiet?,
+            () = clock.reach(horizon) => {}
+        }
+        let unmet = self.compare(&engine, clock, log, run, clock.now() >= horizon).await?;
+        engine.shutdown().await;
+        Ok(unmet)
+    }
+
+    /// Starts the run of the case; none if nothing came of its event.
+    async fn trigger(&self, engine: &Engine, log: &Log) -> Result<Option<RunId>, Error> {
+        let Some(trigger) = &self.case.trigger else { return Ok(None) };
+        let data = json_of(trigger.data.as_ref());
+        match trigger.event.as_ref().map(|event| event.value.as_str()) {
+            None => engine.start(&self.workflow, data).await.map(Some),
+            // Nobody but the engine sends these.
+            Some(event) if event.starts_with("wf.") => engine.start_with(&self.workflow, event, data).await.map(Some),
+            Some(event) => {
+                let event = Event { id: trigger.id.clone(), ts: trigger.ts, ..Event::new(event, data) };
+                engine.send(event).await?;
+                Ok(log.seen().runs.iter().find(|run| run.workflow == self.workflow).map(|run| run.id))
+            }
+        }
+    }
+
+    async fn compare(
+        &self,
+        engine: &Engine,
+        clock: &TestClock,
+        log: &Log,
+        run: Option<RunId>,
+        too_long: bool,
+    ) -> Result<Vec<Unmet>, Error> {
+        let report = match run {
+            Some(run) => Some(engine.report(run).await?),
+            None => None,
+        };
+        let events = events(engine).await?;
+        let mut seen = log.seen();
+        seen.fill_in(&events);
+        if seen.records > CASE_RECORDS_MAX {
+            let message = format!("the case was stopped at {} after {CASE_RECORDS_MAX} records", clock.now());
+            return Ok(vec![Unmet::sentence(message)]);
+        }
+        let report = report.as_ref().and_then(|report| Some((seen.run(report.run)?, report)));
+        let mut unmet = expect::unmet(&self.case.expect, &seen, report);
+        for open in seen.runs.iter().filter(|run| run.ended.is_none()) {
+            let workflow = &open.workflow;
+            unmet.push(Unmet::sentence(match too_long {
+                true => format!("a run of `{workflow}` is still open after {}", CASE_SPAN_MAX.compact()),
+                false => {
+                    let at = open.path.last().map(|step| format!(" at `{step}`")).unwrap_or_default();
+                    format!("a run of `{workflow}` waits{at} for an event that the script does not send")
+                }
+            }));
+        }
+        Ok(unmet)
+    }
+
+    /// An effect was called that has no mock.
+    fn without_mock(&self, step: &str, kind: &str) -> Unmet {
+        let plan = self.plans.iter().find(|plan| plan.workflow.find(step).is_some());
+        let output = plan.and_then(|plan| {
+            let definition = Definition::new(plan.clone());
+            let step = plan.workflow.step(plan.workflow.find(step)?);
+            definition.output_type(step).map(|ty| sample(ty, self.case.start))
+        });
+        let mock = format!("mocks: {{{step}: {{output: {}}}}}", output.unwrap_or_default());
+        Unmet::sentence(format!("`{step}` ({kind}) has no mock; add one, such as `{mock}`"))
+    }
+}
+
+/// The data of a trigger or an event; an object without fields if nothing is written.
+fn json_of(data: Option<&Node>) -> Json {
+    data.map_or_else(|| Json::Object(serde_json::Map::new()), Node::to_json)
+}
+
+/// All events of the log, by id: their names and data.
+async fn events(engine: &Engine) -> Result<Events, Error> {
+    let rows = load::scan(engine.store(), Key::all(Table::Event)).await?;
+    // Rows that hold the rest of a long event are none.
+    let events = rows.iter().filter_map(|row| EventRow::read(&row.key, &row.value).ok());
+    Ok(events.map(|event| (event.id, (event.name, event.data.to_json()))).collect())
+}
