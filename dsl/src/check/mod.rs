@@ -79,7 +79,7 @@ pub(crate) fn run(project: &Project, damage: &Damage, found: &mut Findings) {
     for (index, workflow) in project.workflows.iter().enumerate() {
         let mut cx = Context::of(project, index, &outputs);
         cx.broken = damage.breaks_ways(workflow);
-        cx.trigger_hidden = damage.hides_triggers(cx.tree);
+        cx.trigger_hidden = damage.events || damage.hides_triggers(cx.tree);
         let mut here = Findings::default();
         check(&cx, &mut here);
         damage.clean(&workflow.steps, &mut here);
