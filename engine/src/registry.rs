@@ -1,18 +1,21 @@
 //! The definitions that the engine knows: the newest of each workflow, and those that old runs are pinned to.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, RwLock};
 
-use wf_dsl::{Plan, PlanHash};
+use wf_dsl::{Plan, PlanHash, Value};
 
 use crate::definition::Definition;
-use crate::run::Workflows;
+use crate::run::{Signature, Workflows};
+use crate::store::InboxKey;
 
 /// Definitions by workflow and by hash.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Registry {
     newest: BTreeMap<String, (u16, Arc<Definition>)>,
     by_hash: Arc<RwLock<HashMap<PlanHash, Arc<Definition>>>>,
+    /// What waits of those may look for, by event.
+    awaited: Arc<RwLock<HashMap<String, BTreeSet<Signature>>>>,
 }
 
 impl Registry {
@@ -24,6 +27,10 @@ impl Registry {
 
     /// Remembers a definition that runs are pinned to.
     pub(crate) fn pin(&self, definition: Arc<Definition>) {
+        for signature in Signature::declared(&definition.plan.workflow) {
+            let mut awaited = self.awaited.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+            awaited.entry(signature.event.clone()).or_default().insert(signature);
+        }
         let mut by_hash = self.by_hash.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         by_hash.insert(definition.plan.hash, definition);
     }
@@ -31,6 +38,12 @@ impl Registry {
     /// The definition with this hash, if it is known.
     pub(crate) fn pinned(&self, hash: &PlanHash) -> Option<Arc<Definition>> {
         self.by_hash.read().unwrap_or_else(std::sync::PoisonError::into_inner).get(hash).cloned()
+    }
+
+    /// The keys under which waits may look for an event.
+    pub(crate) fn inbox_keys(&self, event: &str, data: &Value) -> Vec<InboxKey> {
+        let awaited = self.awaited.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        awaited.get(event).into_iter().flatten().filter_map(|signature| signature.key(data)).collect()
     }
 
     /// The newest definition of every workflow, with its number, in the order of their names.

@@ -120,6 +120,7 @@ pub(crate) async fn records(store: &dyn Store, loaded: &Loaded) -> Result<Vec<Re
     for record in &mut records {
         if let Fact::Finished { output, .. }
         | Fact::RunEnded { output, .. }
+        | Fact::WaitEnded { output, .. }
         | Fact::Ended { output, .. }
         | Fact::Forked { keys: Some(output), .. } = &mut record.fact
             && let Some(blob) = output.blob
@@ -268,11 +269,22 @@ impl<'a> Tracker<'a> {
                 });
                 return;
             }
-            Fact::Slept { step, .. } | Fact::Invoked { step, detached: false, .. } | Fact::KeyTaken { step, .. } => {
-                self.line(frame, step, |line| line.status = "waiting");
-            }
+            Fact::Slept { step, .. }
+            | Fact::Waited { step, .. }
+            | Fact::Invoked { step, detached: false, .. }
+            | Fact::KeyTaken { step, .. } => self.line(frame, step, |line| line.status = "waiting"),
+            Fact::WaitEnded { step, output, .. } => self.line(frame, step, |line| {
+                line.status = "running";
+                line.output = output.value.to_json();
+            }),
             Fact::Finished { step, output } => {
-                self.end(frame, step, at, "finished", output.value.to_json(), None);
+                let line = self.steps.iter().rev().find(|line| line.frame == frame && line.id == **step);
+                // What a wait gave is there while the steps of its case run.
+                let output = match line {
+                    Some(line) if output.value.is_null() => line.output.clone(),
+                    _ => output.value.to_json(),
+                };
+                self.end(frame, step, at, "finished", output, None);
             }
             Fact::Failed { step, failure } => self.end(frame, step, at, "failed", Json::Null, Some(failure)),
             Fact::Abandoned { step } => {

@@ -1,6 +1,6 @@
 //! What the language has and this engine does not execute yet. Nothing is ever read and ignored.
 
-use wf_dsl::{Body, Span, Workflow};
+use wf_dsl::{Span, Workflow};
 
 /// A construct that is refused, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,9 +25,6 @@ pub fn unsupported(workflow: &Workflow) -> Vec<Unsupported> {
         refuse("`finally`", workflow.name.span);
     }
     for step in &workflow.steps {
-        if matches!(step.body, Body::Wait(_)) {
-            refuse("`wait`", step.kind.span);
-        }
         if step.undo.is_some() {
             refuse("`undo`", step.id_span);
         }

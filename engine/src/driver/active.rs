@@ -53,6 +53,8 @@ pub(super) enum Hint {
     Look(RunId),
     /// The output that a key gave this frame is being read.
     Key(FrameId),
+    /// The log is being looked at.
+    Inbox(u64),
 }
 
 /// What follows when a commit is durable.
@@ -72,6 +74,8 @@ pub(super) struct Flight {
     pub(super) wakes: Option<(RunId, FrameId)>,
     /// Events with a delay that the commit writes.
     pub(super) delayed: Vec<crate::store::Due>,
+    /// Events of the commit that somebody may wait for.
+    pub(super) deliveries: Vec<super::inbox::Delivery>,
 }
 
 impl Active {

@@ -8,6 +8,7 @@ use wf_dsl::{Form, Plan, Time, Trigger as PlanTrigger, Type, Value};
 
 use super::active::{Active, Flight};
 use super::commit::{birth_rows, ready};
+use super::inbox::Delivery;
 use super::later::postponed;
 use super::{ACTIVE_MAX, Done, Driver};
 use crate::definition::Definition;
@@ -39,6 +40,8 @@ pub(super) struct Birth {
 /// Births that are on their way, and who waits for them.
 pub(super) struct Births {
     pub(super) births: Vec<Birth>,
+    /// Those who wait for the event are told of it.
+    pub(super) delivery: Option<Delivery>,
     sent: Sent,
     answer: Option<oneshot::Sender<Result<Sent, Error>>>,
     /// The event waits in a timer instead.
@@ -58,7 +61,7 @@ impl Births {
         sent: Sent,
         answer: Option<oneshot::Sender<Result<Sent, Error>>>,
     ) -> Box<Self> {
-        Box::new(Births { births, sent, answer, later: None })
+        Box::new(Births { births, delivery: None, sent, answer, later: None })
     }
 
     /// The first run that is born.
@@ -115,7 +118,7 @@ impl Driver {
             commit.writes.extend(writes);
             births.later = Some(due);
         } else {
-            births.births = self.births(&mut commit, &row, only.as_deref(), now);
+            (births.births, births.delivery) = self.births(&mut commit, &row, only.as_deref(), now);
             births.sent.runs = births.births.iter().map(|birth| birth.active.run.id).collect();
         }
         self.keep_clock(&mut commit, now);
@@ -236,10 +239,23 @@ impl Driver {
         })
     }
 
-    /// Adds an event and the runs that it starts to a commit.
-    pub(super) fn births(&mut self, commit: &mut Commit, row: &EventRow, only: Option<&str>, now: Time) -> Vec<Birth> {
+    /// Adds an event and the runs that it starts to a commit. One that is for all is found by those who wait for it.
+    pub(super) fn births(
+        &mut self,
+        commit: &mut Commit,
+        row: &EventRow,
+        only: Option<&str>,
+        now: Time,
+    ) -> (Vec<Birth>, Option<Delivery>) {
         let index = commit.events.len();
-        commit.events.push(NewEvent { id: row.id, row: row.to_bytes(), inbox: Vec::new() });
+        let inbox = match only {
+            None => self.parts.registry.inbox_keys(&row.name, &row.data),
+            Some(_) => Vec::new(),
+        };
+        let delivery = Delivery { event: row.id, keys: inbox.clone(), from: None };
+        let delivery = Some(delivery).filter(|delivery| !delivery.keys.is_empty());
+        commit.writes.extend(delivery.iter().map(|delivery| Write::Put(delivery.row())));
+        commit.events.push(NewEvent { id: row.id, row: row.to_bytes(), inbox });
         let started: Vec<(u16, Arc<Definition>)> = self
             .parts
             .registry
@@ -250,13 +266,11 @@ impl Driver {
             })
             .map(|(number, definition)| (number, definition.clone()))
             .collect();
-        started
-            .into_iter()
-            .map(|(number, definition)| {
-                let run = RunId { event: row.id, workflow: number, nth: 0 };
-                self.birth(commit, index, row, run, definition, None)
-            })
-            .collect()
+        let births = started.into_iter().map(|(number, definition)| {
+            let run = RunId { event: row.id, workflow: number, nth: 0 };
+            self.birth(commit, index, row, run, definition, None)
+        });
+        (births.collect(), delivery)
     }
 
     /// The birth of the run that a tick of a schedule starts.
@@ -314,10 +328,12 @@ impl Driver {
         let mut run = newborn.clone();
         let cx = Cx { definition: &definition, live: &self.parts.live, workflows: &self.parts.registry, now };
         let turn = if run.head.parent.is_none() { run.decide(&cx, Input::Start) } else { Turn::default() };
-        let is_alone = |command: &Command| matches!(command, Command::Perform(_));
+        let is_alone = |command: &Command| matches!(command, Command::Perform(_) | Command::Look(_));
         let is_short = turn.records.len() <= BIRTH_RECORDS && turn.blobs.is_empty();
         let decided = !turn.records.is_empty() && is_short && !turn.more && turn.commands.iter().all(is_alone);
-        let (run, turn) = if decided { (run, turn) } else { (newborn, Turn::default()) };
+        let (run, mut turn) = if decided { (run, turn) } else { (newborn, Turn::default()) };
+        // Its waits are in the commit of its event, and so nothing behind it can have been missed.
+        turn.commands.retain(|command| !matches!(command, Command::Look(_)));
 
         let birth = rows::birth_json(&turn.records);
         let mut active = Active { origin: row.origin, ..Active::new(run, definition.clone(), birth) };
@@ -342,13 +358,13 @@ impl Driver {
             head,
             version: active.run.version,
             ready: active.queued.then(|| ready(id)),
-            claimed: !later,
+            claimed: active.queued && !later,
         });
         Birth { active, commands: turn.commands, records: turn.records, timers, event: index, later }
     }
 
     pub(super) fn born(&mut self, births: Births, result: Result<Receipt, CommitError>) {
-        let Births { births, sent, answer, later } = births;
+        let Births { births, delivery, sent, answer, later } = births;
         let receipt = match result {
             Ok(receipt) => receipt,
             Err(error) => {
@@ -369,6 +385,7 @@ impl Driver {
         for birth in births {
             self.settle_birth(birth, &receipt);
         }
+        delivery.into_iter().for_each(|delivery| self.deliver(delivery));
     }
 
     /// A birth is durable: the run goes on in memory, or rests in the store.
@@ -418,7 +435,9 @@ impl Driver {
             flight.delayed.push(due);
             return;
         }
-        flight.births.extend(self.births(commit, &row, None, now));
+        let (births, delivery) = self.births(commit, &row, None, now);
+        flight.births.extend(births);
+        flight.deliveries.extend(delivery);
     }
 
     pub(super) fn add_child(&mut self, commit: &mut Commit, flight: &mut Flight, active: &Active, start: StartRun) {

@@ -14,8 +14,8 @@ use crate::observe::Notice;
 use crate::once::{self, KeyUse, KeyVerdict, Told, Wish};
 use crate::rows;
 use crate::run::{
-    Blob, Command, Cx, Failure, HeldKey, Input, KeyAnswer, Place, Record, Run, Status, Stored, TURN_BYTES, TURN_FRAMES,
-    TURN_RECORDS, TURN_WEIGHT,
+    Awaited, Blob, Command, Cx, Failure, HeldKey, Input, KeyAnswer, Place, Record, Run, Status, Stored, TURN_BYTES,
+    TURN_FRAMES, TURN_RECORDS, TURN_WEIGHT,
 };
 use crate::store::{Commit, CommitError, Due, Fence, Guard, InboxKey, Key, Ready, Receipt, Row, Write};
 
@@ -67,7 +67,10 @@ impl Driver {
     pub(super) fn step(&mut self, id: RunId) {
         let Some(mut active) = self.active.remove(&id) else { return };
         if active.in_flight.is_none() && self.stopping.is_none() {
-            let outcome = self.decide(&mut active);
+            let mut outcome = self.decide(&mut active);
+            if outcome.records.is_empty() {
+                self.look_now(&mut active, &mut outcome);
+            }
             if !outcome.records.is_empty() || !outcome.commands.is_empty() || self.must_park(&active) {
                 self.commit(&mut active, outcome);
             }
@@ -104,6 +107,21 @@ impl Driver {
         outcome
     }
 
+    /// Looks that nothing was recorded for wait for no commit.
+    fn look_now(&mut self, active: &mut Active, outcome: &mut Outcome) {
+        let mut frames = Vec::new();
+        outcome.commands.retain_mut(|command| match command {
+            Command::Look(looked) => {
+                frames.append(looked);
+                false
+            }
+            _ => true,
+        });
+        if !frames.is_empty() {
+            self.look_at_log(active, frames);
+        }
+    }
+
     /// A run that rests but still stands in the queue leaves it, and rows of frames that are gone go.
     fn must_park(&self, active: &Active) -> bool {
         (active.queued || active.late_cancel || !active.run.gone.is_empty()) && active.is_at_rest()
@@ -135,10 +153,11 @@ impl Driver {
                 }
                 Command::WantKey(held) => keys.push(self.key_use(active, held, Wish::Want)),
                 Command::SettleKey(held, output) => keys.push(self.key_use(active, held, Wish::Settle(output))),
-                command @ (Command::Perform(_) | Command::Stop(_)) => flight.commands.push(command),
+                command @ (Command::Perform(_) | Command::Stop(_) | Command::Look(_)) => flight.commands.push(command),
             }
         }
-        let waits_for_key = keys.iter().any(|key| matches!(key.wish, Wish::Want));
+        let looks = flight.commands.iter().any(|command| matches!(command, Command::Look(_)));
+        let has_to_hear = looks || keys.iter().any(|key| matches!(key.wish, Wish::Want));
         let at_rest = active.inputs.is_empty() && active.hints.is_empty() && active.attempts.is_empty();
         if active.run.is_ended() {
             if records.is_empty() {
@@ -150,7 +169,7 @@ impl Driver {
             if std::mem::take(&mut active.late_cancel) {
                 commit.writes.push(Write::Delete(Key::cancel(run)));
             }
-        } else if active.run.is_parked() && at_rest && !waits_for_key {
+        } else if active.run.is_parked() && at_rest && !has_to_hear {
             write_snapshot(&mut commit, &mut flight, active);
             if std::mem::take(&mut active.queued) {
                 commit.writes.push(Write::Delete(Key::queue(ready(run), active.run.position, run)));
@@ -164,6 +183,7 @@ impl Driver {
                 write_snapshot(&mut commit, &mut flight, active);
             } else {
                 drop_stale_timers(&mut commit, active);
+                super::inbox::arm(&mut commit, active, &records);
             }
         }
         self.keep_clock(&mut commit, now);
@@ -289,6 +309,7 @@ impl Driver {
         let notice = Notice { run: id, workflow, origin: active.origin.unwrap_or(id), records: &flight.records };
         self.observe(&notice);
         flight.delayed.into_iter().for_each(|due| self.timers.add(due));
+        flight.deliveries.into_iter().for_each(|delivery| self.deliver(delivery));
         for birth in flight.births {
             self.settle_birth(birth, &receipt);
         }
@@ -416,23 +437,32 @@ fn write_snapshot(commit: &mut Commit, flight: &mut Flight, active: &mut Active)
 
 /// Keeps a row for everything that a frame waits for, so that no open run is without one.
 fn write_waits(commit: &mut Commit, run: &Run, waits: &mut BTreeSet<Key>) {
-    let now: BTreeSet<Key> = waits_of(run).collect();
+    let now: BTreeSet<Key> = waits_of(run, None).collect();
     commit.writes.extend(waits.difference(&now).cloned().map(Write::Delete));
     let new = now.difference(waits).cloned();
     commit.writes.extend(new.map(|key| Write::Put(Row { key, value: vec![crate::store::ROW_VERSION] })));
     *waits = now;
 }
 
-/// The wait rows of a run: reserved signatures stand for the end of a child and for a key that is taken.
-pub(super) fn waits_of(run: &Run) -> impl Iterator<Item = Key> {
+/// The wait rows of a run, or of some of its frames: reserved signatures stand for the end of a child and for a key
+/// that is taken.
+pub(super) fn waits_of<'r>(run: &'r Run, only: Option<&'r BTreeSet<FrameId>>) -> impl Iterator<Item = Key> + 'r {
     let open = !run.is_ended();
-    run.frames.iter().filter(move |_| open).filter_map(|(id, frame)| {
-        let inbox = match &frame.place {
-            Place::Child { run, .. } => InboxKey { signature: CHILD_ENDED, matched: hash_of(&run.bytes()) },
-            Place::Key { key, taken: true, .. } => InboxKey { signature: KEY_FREE, matched: hash_of(key.as_bytes()) },
-            _ => return None,
+    let wanted = move |id: &FrameId| open && only.is_none_or(|only| only.contains(id));
+    run.frames.iter().filter(move |(id, _)| wanted(id)).flat_map(|(id, frame)| {
+        let reserved = match &frame.place {
+            Place::Child { run, .. } => Some(InboxKey { signature: CHILD_ENDED, matched: hash_of(&run.bytes()) }),
+            Place::Key { key, taken: true, .. } => {
+                Some(InboxKey { signature: KEY_FREE, matched: hash_of(key.as_bytes()) })
+            }
+            _ => None,
         };
-        Some(Key::wait(inbox, run.id, *id))
+        let awaited = match &frame.place {
+            Place::Wait { awaited, .. } => awaited.as_slice(),
+            _ => &[],
+        };
+        let events = awaited.iter().filter_map(Awaited::event).map(|event| event.key);
+        reserved.into_iter().chain(events).map(|inbox| Key::wait(inbox, run.id, *id))
     })
 }
 

@@ -78,7 +78,7 @@ impl Driver {
             births.later = Some(due);
         } else {
             commit.writes.clone_from(&forget);
-            births.births = self.births(&mut commit, &row, None, now);
+            (births.births, births.delivery) = self.births(&mut commit, &row, None, now);
         }
         self.keep_clock(&mut commit, now);
         let otherwise = Commit { writes: forget, ..Commit::default() };

@@ -88,9 +88,15 @@ pub(crate) async fn load(store: &dyn Store, registry: &Registry, id: RunId) -> R
         definition.plan.events.get(&event.name).map(|event| &event.data).or(definition.plan.workflow.input.as_ref());
     let (trigger, birth) = (Arc::new(event.trigger(ty)), read.birth.clone());
     let mut run = rows::assemble(id, trigger, position, snapshot, read, frames);
-    let (timers, waits) = (run.timers().collect(), super::commit::waits_of(&run).collect());
-
-    records.iter().for_each(|record| run.apply(record));
+    let timers = run.timers().collect();
+    let mut waits: BTreeSet<Key> = super::commit::waits_of(&run, None).collect();
+    for record in &records {
+        run.apply(record);
+        if matches!(record.fact, crate::run::Fact::Waited { .. }) {
+            // A wait has its rows before the frame has.
+            waits.extend(super::commit::waits_of(&run, Some(&BTreeSet::from([record.frame]))));
+        }
+    }
     fill_blobs(store, &mut run).await?;
     Ok(Some(Box::new(Loaded { run, definition, birth, snapshot, timers, waits, origin: event.origin })))
 }

@@ -7,6 +7,7 @@ mod active;
 mod birth;
 mod commit;
 mod cron;
+mod inbox;
 mod later;
 pub(crate) mod load;
 mod perform;
@@ -78,6 +79,9 @@ enum Done {
     DelayRead(Result<Option<Box<later::Later>>, Error>),
     KeyRead { run: RunId, frame: FrameId, since: u64, output: Result<Value, Error> },
     Forgotten { run: RunId, more: bool },
+    Looked(RunId, u64, Result<Box<crate::run::Inbox>, Error>),
+    Waiters(Result<Box<inbox::Waiters>, Error>),
+    Delivered(inbox::Delivery, Result<Receipt, CommitError>),
     Retry(RunId),
 }
 
@@ -138,6 +142,8 @@ pub(crate) struct Driver {
     /// Schedules whose ticks wait until a run has ended.
     after_end: HashMap<RunId, Vec<(u32, cron::Line)>>,
     next_event: u64,
+    /// Counts the looks at the log.
+    looks: u64,
     /// The time of the present round of the loop.
     now: Time,
     /// The time that a simulated clock has reached in the store.
@@ -149,6 +155,7 @@ impl Driver {
         let clock_kept = parts.clock.now();
         Driver {
             next_event: parts.seed,
+            looks: 0,
             parts,
             inbox,
             active: HashMap::new(),
@@ -224,6 +231,7 @@ impl Driver {
         if self.parts.schedules {
             self.recover_cron().await?;
         }
+        self.recover_deliveries().await?;
         for row in load::scan(&*store, Key::all(Table::Cancel)).await? {
             if let Some(run) = row.key.as_cancel() {
                 let reason = String::from_utf8_lossy(row.value.get(1..).unwrap_or_default()).into_owned();
@@ -315,6 +323,9 @@ impl Driver {
             Done::TickLooked(looked) => self.tick_looked(*looked),
             Done::Ticked(tick, waited) => self.ticked(*tick, waited),
             Done::KeyRead { run, frame, since, output } => self.key_read(run, frame, since, output),
+            Done::Looked(run, number, inbox) => self.looked(run, number, inbox),
+            Done::Waiters(waiters) => self.tell_waiters(waiters),
+            Done::Delivered(delivery, result) => self.delivered(delivery, result),
             Done::Forgotten { run, more } => self.forgotten(run, more),
             Done::Retry(run) => self.step(run),
         }
@@ -473,10 +484,12 @@ impl Driver {
         let Some(active) = self.active.get(&id) else { return };
         let mut children = Vec::new();
         let mut keys = Vec::new();
+        let mut waits = false;
         for (frame, state) in &active.run.frames {
             match &state.place {
                 Place::Child { run: child, .. } => children.push((*frame, *child)),
                 Place::Key { taken: true, .. } => keys.push(Input::KeyFreed { frame: *frame }),
+                Place::Wait { .. } => waits = true,
                 _ => {}
             }
         }
@@ -485,6 +498,7 @@ impl Driver {
         }
         let Some(active) = self.active.get_mut(&id) else { return };
         active.inputs.extend(keys);
+        active.inputs.extend(waits.then_some(Input::Look { frame: None }));
     }
 
     fn look_at_child(&mut self, id: RunId, frame: FrameId, child: RunId) {

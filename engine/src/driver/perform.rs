@@ -27,6 +27,12 @@ impl Driver {
                 let reason = "the run that invoked it does not wait for it any more".to_owned();
                 self.wake(child, vec![Input::Cancel { reason }], false);
             }
+            Command::Look(frames) => {
+                if let Some(mut active) = self.active.remove(&run) {
+                    self.look_at_log(&mut active, frames);
+                    self.active.insert(run, active);
+                }
+            }
             // These rode in the commit.
             Command::WantKey(_) | Command::SettleKey(..) | Command::Send(_) | Command::Start(_) => {}
         }

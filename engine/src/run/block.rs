@@ -199,7 +199,7 @@ impl<'a> Decision<'a> {
             Place::Backoff { step, key, .. } => self.free_key(id, &step, key),
             Place::Key { step, key, taken: false, .. } => self.free_key(id, &step, Some(key)),
             Place::Child { run, .. } => self.turn.commands.push(Command::CancelRun(run)),
-            Place::At { .. } | Place::Sleep { .. } | Place::Key { .. } => {}
+            Place::At { .. } | Place::Sleep { .. } | Place::Wait { .. } | Place::Key { .. } => {}
         }
         if let Some(step) = self.run.frame(id).place.step().cloned() {
             self.emit(id, Fact::Abandoned { step });

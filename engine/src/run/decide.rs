@@ -9,6 +9,7 @@ use wf_dsl::{Body, Form, List, ListIx, Object, Owner, Period, Step, StepIx, Time
 
 use super::fact::{Fact, Failure, Record, StepId, Vars};
 use super::frame::{Exit, Place, Role};
+use super::inbox::Inbox;
 use super::key::Visit;
 use super::scope::{FrameScope, Live};
 use super::stored::{BLOB_BYTES, Blob, Stored};
@@ -89,6 +90,13 @@ pub enum Input {
         /// How it ended.
         result: Result<Value, Failure>,
     },
+    /// There may be an event for this frame, or for any.
+    Look {
+        /// The frame.
+        frame: Option<FrameId>,
+    },
+    /// What was found in the log.
+    Inbox(Box<Inbox>),
     /// Somebody wants the run cancelled.
     Cancel {
         /// Why.
@@ -107,6 +115,7 @@ impl Input {
             Input::KeyFreed { .. } => 2,
             Input::Cancel { .. } => 3,
             Input::Due => 4,
+            Input::Look { .. } | Input::Inbox(_) => 5,
         }
     }
 }
@@ -142,6 +151,8 @@ pub struct Turn {
 pub enum Command {
     /// Make an attempt.
     Perform(Call),
+    /// Look at the log for what these frames wait for.
+    Look(Vec<FrameId>),
     /// Give up the attempt of this frame.
     Stop(FrameId),
     /// Ask the store for an explicit idempotency key.
@@ -161,6 +172,8 @@ impl Command {
     pub(crate) fn weight(&self) -> usize {
         match self {
             Command::Perform(_) | Command::Stop(_) => 0,
+            // A wait may have a row for each of its alternatives.
+            Command::Look(frames) => 4 * frames.len(),
             Command::CancelRun(_) => 1,
             Command::WantKey(_) => 2,
             Command::Start(_) => 4,
@@ -278,6 +291,8 @@ impl<'a> Decision<'a> {
             Input::Key { frame, since, answer } => self.key_answer(frame, since, answer),
             Input::KeyFreed { frame } => self.key_freed(frame),
             Input::ChildEnded { frame, run, result } => self.child_ended(frame, run, result),
+            Input::Look { frame } => self.look(frame),
+            Input::Inbox(inbox) => self.inbox(*inbox),
             Input::Cancel { reason } => self.cancel(reason),
             Input::More => {
                 self.make_again();
@@ -520,7 +535,7 @@ impl<'a> Decision<'a> {
                     self.leave(id, Exit::Finish(output));
                 })
             }
-            Body::Wait(_) => Err(Failure::new("wf.unsupported", "this engine does not execute `wait`", Some(&step.id))),
+            Body::Wait(alternatives) => self.begin_wait(id, step, alternatives),
         };
         if let Err(failure) = begun {
             self.fail(id, step, failure);
@@ -709,6 +724,8 @@ impl<'a> Decision<'a> {
             {
                 self.wake(id);
             }
+            // Whether an event was there before is seen in the log.
+            place @ Place::Wait { .. } if place.due().is_some_and(|due| due <= now) => self.look(Some(id)),
             Place::Key { again: Some(again), .. } if again <= now => self.key_freed(id),
             Place::Child { step, run, due: Some(due) } if due <= now => {
                 let step = self.step_named(&step);
@@ -735,6 +752,7 @@ impl<'a> Decision<'a> {
                 let step = self.step_named(&step);
                 self.again(id, step, key);
             }
+            Place::Wait { .. } => self.look(Some(id)),
             _ => {}
         }
     }

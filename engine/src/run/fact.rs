@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use wf_dsl::{Object, Time, Value};
 
 use super::frame::{Exit, Role};
+use super::inbox::Awaited;
 use super::stored::Stored;
-use crate::ids::{EventId, FrameId, RunId};
+use crate::ids::{EventId, FrameId, Position, RunId};
 
 /// A step's id. Ids are unique in a workflow, nested steps included, so this is a step's whole path.
 pub type StepId = Arc<str>;
@@ -156,6 +157,29 @@ pub enum Fact {
         step: StepId,
         /// When it goes on.
         until: Time,
+    },
+    /// A run waits for the first of these.
+    Waited {
+        /// The step.
+        step: StepId,
+        /// What each alternative waits for.
+        awaited: Vec<Awaited>,
+    },
+    /// None of the events up to here was what the frame waits for.
+    Examined {
+        /// The position of the last of them.
+        through: Position,
+    },
+    /// What a step waited for has come.
+    WaitEnded {
+        /// The step.
+        step: StepId,
+        /// Which alternative, from 0.
+        case: u32,
+        /// Up to where the log is behind the frame.
+        cursor: Position,
+        /// The step's output.
+        output: Stored,
     },
     /// An event was sent, in the commit that holds this record.
     Sent {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use wf_dsl::{Time, Value};
 
 use super::fact::{Failure, StepId};
+use super::inbox::Awaited;
 use super::stored::Stored;
 use crate::ids::{FrameId, Position, RunId};
 
@@ -101,6 +102,18 @@ pub enum Place {
         /// Until when.
         until: Time,
     },
+    /// Waiting for the first of several events or instants.
+    Wait {
+        /// The step.
+        step: StepId,
+        /// What each alternative waits for.
+        awaited: Vec<Awaited>,
+        /// Events up to here were not it.
+        #[serde(default)]
+        examined: Position,
+        /// The number of the record that began it: what was found for an earlier wait is not for this one.
+        began: u64,
+    },
     /// Waiting for an invoked run.
     Child {
         /// The step.
@@ -138,9 +151,22 @@ impl Place {
             | Place::Attempt { step, .. }
             | Place::Backoff { step, .. }
             | Place::Sleep { step, .. }
+            | Place::Wait { step, .. }
             | Place::Child { step, .. }
             | Place::Fork { step, .. } => Some(step),
             Place::Ended { .. } => None,
+        }
+    }
+
+    /// When it is over by itself, timeouts of enclosing blocks aside.
+    pub fn due(&self) -> Option<Time> {
+        match self {
+            Place::Backoff { until, .. } | Place::Sleep { until, .. } => Some(*until),
+            Place::Wait { awaited, .. } => awaited.iter().filter_map(Awaited::due).min(),
+            Place::Child { due, .. } => *due,
+            Place::Key { again, .. } => *again,
+            Place::Fork { fork, .. } => fork.due,
+            Place::At { .. } | Place::Attempt { .. } | Place::Ended { .. } => None,
         }
     }
 }
@@ -306,7 +332,11 @@ impl Frame {
             Place::At { .. } | Place::Attempt { .. } => true,
             Place::Key { taken, .. } => !taken,
             Place::Fork { fork, .. } => fork.working > 0 || fork.begun == 0,
-            Place::Backoff { .. } | Place::Sleep { .. } | Place::Child { .. } | Place::Ended { .. } => false,
+            Place::Backoff { .. }
+            | Place::Sleep { .. }
+            | Place::Wait { .. }
+            | Place::Child { .. }
+            | Place::Ended { .. } => false,
         }
     }
 
@@ -317,15 +347,10 @@ impl Frame {
 
     /// Its earliest due time: its own, or a timeout of a block it is in.
     pub fn due(&self) -> Option<Time> {
-        let own = match &self.place {
-            Place::Backoff { until, .. } | Place::Sleep { until, .. } => Some(*until),
-            Place::Child { due, .. } => *due,
-            Place::Key { again, .. } => *again,
-            Place::Fork { fork, .. } => fork.due,
-            Place::Ended { .. } => return None,
-            _ => None,
-        };
-        self.blocks.iter().filter_map(|block| block.due).chain(own).min()
+        if self.is_ended() {
+            return None;
+        }
+        self.blocks.iter().filter_map(|block| block.due).chain(self.place.due()).min()
     }
 
     /// The error that a `catch` or `finally` around the present place handles.

@@ -12,10 +12,12 @@ mod block;
 mod child;
 mod decide;
 mod fork;
+mod inbox;
 
 mod key;
 mod retry;
 mod scope;
+mod wait;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -34,6 +36,7 @@ pub use decide::{
 pub use fact::{ERROR_DATA_BYTES_MAX, ERROR_MESSAGE_BYTES_MAX, Fact, Failure, Record, Status, StepId, Vars};
 pub use fork::ITEMS_MAX;
 pub use frame::{Block, Exit, FORK_ERRORS_MAX, Fork, Frame, Parent, Place, Role, Tries};
+pub use inbox::{Awaited, AwaitedEvent, Candidate, Inbox, Signature};
 pub(crate) use scope::EventScope;
 pub use scope::Live;
 pub use stored::{BLOB_BYTES, Blob, Stored};
@@ -351,6 +354,23 @@ impl Run {
                 self.frame_mut(*id).place = Place::Sleep { step: step.clone(), until: *until };
             }
             Fact::Sent { .. } => {}
+            Fact::Waited { step, awaited } => {
+                let awaited = awaited.clone();
+                self.frame_mut(*id).place =
+                    Place::Wait { step: step.clone(), awaited, examined: Position(0), began: since };
+            }
+            Fact::Examined { through } => {
+                if let Place::Wait { examined, .. } = &mut self.frame_mut(*id).place {
+                    *examined = *through;
+                }
+            }
+            Fact::WaitEnded { step, cursor, output, .. } => {
+                let frame = self.frame_mut(*id);
+                frame.outputs.insert(step.clone(), output.clone());
+                frame.cursor = frame.cursor.max(*cursor);
+                frame.place = Place::At { step: step.clone() };
+                self.take_chunks(output);
+            }
             Fact::Invoked { step, run, detached, due } => {
                 if !detached {
                     self.frame_mut(*id).place = Place::Child { step: step.clone(), run: *run, due: *due };

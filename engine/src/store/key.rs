@@ -119,6 +119,12 @@ impl Key {
         Key::build(Table::Plan, &[hash, &chunk.to_be_bytes()])
     }
 
+    /// The hash of a [`Key::plan`].
+    pub fn as_plan(&self) -> Option<[u8; 32]> {
+        let bytes: &[u8; 35] = self.0.as_slice().try_into().ok()?;
+        (bytes[0] == Table::Plan as u8).then(|| part(bytes, 1))
+    }
+
     /// `n|workflow`
     pub fn name(workflow: u16) -> Self {
         Key::build(Table::Name, &[&workflow.to_be_bytes()])
@@ -146,6 +152,21 @@ impl Key {
         let parts: [&[u8]; 3] =
             [&inbox.signature.to_be_bytes(), &inbox.matched.to_be_bytes(), &position.0.to_be_bytes()];
         Key::build(Table::Inbox, &parts)
+    }
+
+    /// What a [`Key::inbox`] was built of.
+    pub fn as_inbox(&self) -> Option<(InboxKey, Position)> {
+        let bytes: &[u8; 21] = self.0.as_slice().try_into().ok()?;
+        (bytes[0] == Table::Inbox as u8).then(|| {
+            let signature = u32::from_be_bytes(part(bytes, 1));
+            let inbox = InboxKey { signature, matched: u64::from_be_bytes(part(bytes, 5)) };
+            (inbox, Position(u64::from_be_bytes(part(bytes, 13))))
+        })
+    }
+
+    /// All rows of an inbox key behind a position.
+    pub fn inbox_after(inbox: InboxKey, position: Position) -> Range<Key> {
+        Key::inbox(inbox, position).next()..Key::inbox(inbox, Position(u64::MAX)).next()
     }
 
     /// `r|run`
@@ -206,6 +227,11 @@ impl Key {
         let parts: [&[u8]; 4] =
             [&inbox.signature.to_be_bytes(), &inbox.matched.to_be_bytes(), &run.bytes(), &frame.0.to_be_bytes()];
         Key::build(Table::Wait, &parts)
+    }
+
+    /// All rows of those that wait for an inbox key.
+    pub fn waits_for(inbox: InboxKey) -> Range<Key> {
+        Key::build(Table::Wait, &[&inbox.signature.to_be_bytes(), &inbox.matched.to_be_bytes()]).and_below()
     }
 
     /// The run and the frame of a [`Key::wait`].

@@ -154,7 +154,7 @@ pub struct Fence {
 }
 
 /// What a waiting run looks for in the event log: an (event, match fields) signature and a hash of the values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct InboxKey {
     /// First four bytes of sha256 of the event's name and its sorted match fields; 0 to 15 are reserved.
     pub signature: u32,
