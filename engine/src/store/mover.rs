@@ -23,8 +23,5 @@ pub(super) fn run(shared: &Arc<Shared>) {
 }
 
 fn put(shared: &Shared, load: &Load) -> Result<(), StoreError> {
-    let tree = &shared.stored.tree;
-    let done = tree.apply(&load.values);
-    let done = if load.sync { done.and_then(|()| tree.sync()) } else { done };
-    done.map_err(disk_error)
+    shared.stored.tree.put(&load.values).map_err(disk_error)
 }

@@ -48,8 +48,6 @@ pub(super) struct Load {
     pub(super) values: Arc<Values>,
     /// The number of the last record in it.
     pub(super) last: u64,
-    /// The tree must be made durable.
-    pub(super) sync: bool,
 }
 
 impl Pending {
@@ -102,21 +100,19 @@ impl Pending {
         let state = self.arrived.wait_while(self.state(), idle).unwrap_or_else(PoisonError::into_inner);
         let waited = self.arrived.wait_timeout_while(state, PAUSE, |state| !urgent(state));
         let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        if state.closed && state.layers.newer.is_empty() && state.in_tree == state.last {
-            return None;
+        if state.layers.newer.is_empty() {
+            return None; // it was closed, or there would be rows
         }
         state.layers.older = Arc::new(std::mem::take(&mut state.layers.newer));
         let values = state.layers.older.clone();
-        Some(Load { values, last: state.last, sync: urgent(&state) })
+        Some(Load { values, last: state.last })
     }
 
-    /// For the mover: what it took is in the tree, and durable there if it was asked for that.
+    /// For the mover: what it took is in the tree, and durable there.
     pub(super) fn moved(&self, load: &Load) {
         let mut state = self.state();
         state.layers.older = Arc::default();
-        if load.sync {
-            state.in_tree = load.last;
-        }
+        state.in_tree = load.last;
         drop(state);
         self.moved.notify_all();
     }

@@ -37,19 +37,13 @@ pub struct SledOptions {
     /// How much of the store is kept in memory, in bytes: 256 MiB unless told. Too little makes bulk writes need more
     /// memory, not less.
     pub cache_bytes: u64,
-    /// How often sled tidies up in the background.
-    pub flush_every: Duration,
     /// What an acknowledged commit survives.
     pub durability: Durability,
 }
 
 impl Default for SledOptions {
     fn default() -> Self {
-        SledOptions {
-            cache_bytes: 256 << 20,
-            flush_every: Duration::from_millis(500),
-            durability: Durability::default(),
-        }
+        SledOptions { cache_bytes: 256 << 20, durability: Durability::default() }
     }
 }
 
@@ -110,8 +104,7 @@ fn catch_up(tree: &Tree, wal: &mut Wal, missing: &Values) -> sled::Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    tree.apply(missing)?;
-    tree.sync()?;
+    tree.put(missing)?;
     let nothing = Values::new();
     if !wal.fits(&nothing) {
         wal.turn()?;

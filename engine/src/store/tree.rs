@@ -27,6 +27,9 @@ const FORMAT_NAME: &str = "format";
 const SEGMENT_BYTES: usize = 4 << 20;
 const _: () = assert!(20 * (super::ROW_BYTES_MAX + 64) < SEGMENT_BYTES / 4 - 64);
 
+/// How much is put in between two syncs, in bytes.
+const PIECE_BYTES: usize = 256 << 10;
+
 /// The one tree of an open database.
 #[derive(Debug)]
 pub(super) struct Tree {
@@ -58,7 +61,7 @@ impl Tree {
         let mut tree = Tree::start(dir, options)?;
         let format = Values::from([(Key::meta(FORMAT_NAME), Some(number(FORMAT)))]);
         let failed = |error: sled::Error| sled_error(dir, error);
-        tree.apply(&format).and_then(|()| tree.db().flush()).map_err(failed)?;
+        tree.put(&format).map_err(failed)?;
         tree.close().map_err(OpenError::io(dir))
     }
 
@@ -69,7 +72,7 @@ impl Tree {
         let config = sled::Config::new()
             .path(dir)
             .cache_capacity(options.cache_bytes)
-            .flush_every_ms(Some(u64::try_from(options.flush_every.as_millis()).unwrap_or(u64::MAX)))
+            .flush_every_ms(None) // it writes when it is told to, so that a sync follows
             .segment_size(SEGMENT_BYTES);
         let db = catch_unwind(AssertUnwindSafe(|| config.open()))
             .map_err(|_| OpenError::damaged(dir, "sled cannot read it"))?
@@ -87,21 +90,30 @@ impl Tree {
         self.db.as_ref().expect("it is there until the tree is dropped")
     }
 
-    /// Puts new values in. After a crash, any of them may be missing that no [sync](Tree::sync) followed.
-    pub(super) fn apply(&self, values: &Values) -> sled::Result<()> {
+    /// Puts new values in, as durably as the options ask. After a crash in the middle, any of them may be missing.
+    ///
+    /// It goes piece by piece: sled survives a power cut that takes what it wrote last, but not one that takes a piece
+    /// and leaves one that was written later.
+    pub(super) fn put(&self, values: &Values) -> sled::Result<()> {
+        let mut bytes = 0;
         for (key, value) in values {
             match value {
                 Some(value) => self.db().insert(key.as_bytes(), value.as_slice())?,
                 None => self.db().remove(key.as_bytes())?,
             };
+            bytes += key.as_bytes().len() + value.as_ref().map_or(0, Vec::len);
+            if bytes >= PIECE_BYTES {
+                self.sync()?;
+                bytes = 0;
+            }
         }
-        Ok(())
+        self.sync()
     }
 
     /// Makes everything that was applied as durable as the options ask.
     ///
     /// sled writes out in its own time; flushing covers a killed process, and the sync a power cut.
-    pub(super) fn sync(&self) -> sled::Result<()> {
+    fn sync(&self) -> sled::Result<()> {
         self.db().flush()?;
         if self.durability == Durability::Power {
             self.sync_with(File::sync_data)?;
