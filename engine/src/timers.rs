@@ -14,23 +14,41 @@ pub(crate) const WINDOW: usize = 10_000;
 #[derive(Debug)]
 pub(crate) struct Timers {
     near: BTreeSet<(Time, RunId, FrameId)>,
+    /// Timers of runs that are in memory and have written no rows for them: they are nowhere else.
+    held: BTreeSet<(Time, RunId, FrameId)>,
     /// Timers from this instant on are in the store only; none if all are here.
     beyond: Option<Time>,
+    /// A page is being read, which may have been looked up before the rows that are written meanwhile.
+    reading: bool,
 }
 
 impl Timers {
     /// A window that knows nothing: everything is in the store.
     pub(crate) fn unread() -> Self {
-        Timers { near: BTreeSet::new(), beyond: Some(Time(i64::MIN)) }
+        Timers { near: BTreeSet::new(), held: BTreeSet::new(), beyond: Some(Time(i64::MIN)), reading: false }
     }
 
-    /// Where the rows to read next begin, if the window has run dry.
-    pub(crate) fn next_page(&self) -> Option<Key> {
-        self.near.is_empty().then_some(self.beyond).flatten().map(Key::timers_from)
+    /// Whether there is more to read before anything can be said of the future.
+    pub(crate) fn is_dry(&self) -> bool {
+        self.reading || (self.near.is_empty() && self.beyond.is_some())
+    }
+
+    /// Where the rows to read next begin, if the window has run dry; [`Timers::read`] or [`Timers::unreadable`] must
+    /// follow.
+    pub(crate) fn next_page(&mut self) -> Option<Key> {
+        let from = self.beyond.filter(|_| self.near.is_empty() && !self.reading)?;
+        self.reading = true;
+        Some(Key::timers_from(from))
+    }
+
+    /// A page could not be read.
+    pub(crate) fn unreadable(&mut self) {
+        self.reading = false;
     }
 
     /// Takes a page of rows that were read. A page shorter than the window is the last one.
     pub(crate) fn read(&mut self, page: &[Due]) {
+        self.reading = false;
         self.near.extend(page.iter().map(|due| (due.at, due.run, due.frame)));
         self.beyond = match page.last() {
             // Rows of the last instant may have been cut off: they are read again, which is harmless.
@@ -41,12 +59,12 @@ impl Timers {
 
     /// Takes note of a timer that was made durable.
     pub(crate) fn add(&mut self, due: Due) {
-        if self.beyond.is_some_and(|beyond| due.at >= beyond) {
+        if !self.reading && self.beyond.is_some_and(|beyond| due.at >= beyond) {
             return;
         }
         self.near.insert((due.at, due.run, due.frame));
         // The window must not grow with the number of sleepers: what is far away goes back to the store.
-        while self.near.len() > 2 * WINDOW {
+        while self.near.len() > 2 * WINDOW && !self.reading {
             if let Some((at, ..)) = self.near.pop_last() {
                 self.beyond = Some(at);
                 while self.near.last().is_some_and(|(last, ..)| *last >= at) {
@@ -56,9 +74,24 @@ impl Timers {
         }
     }
 
+    /// Takes note of a timer that has no row.
+    pub(crate) fn hold(&mut self, due: Due) {
+        self.held.insert((due.at, due.run, due.frame));
+    }
+
+    /// Forgets a timer that is not needed any more, or has a row now.
+    pub(crate) fn let_go(&mut self, due: Due) {
+        self.held.remove(&(due.at, due.run, due.frame));
+    }
+
+    /// Forgets a timer whose row is gone.
+    pub(crate) fn remove(&mut self, due: Due) {
+        self.near.remove(&(due.at, due.run, due.frame));
+    }
+
     /// The next due time.
     pub(crate) fn next(&self) -> Option<Time> {
-        self.near.first().map(|(at, ..)| *at)
+        self.near.first().into_iter().chain(self.held.first()).map(|(at, ..)| *at).min()
     }
 
     /// Takes the next timer that is due.
@@ -66,7 +99,9 @@ impl Timers {
         if self.next()? > now {
             return None;
         }
-        self.near.pop_first().map(|(at, run, frame)| Due { at, run, frame })
+        let is_held = self.near.first().is_none_or(|near| self.held.first().is_some_and(|held| held < near));
+        let first = if is_held { self.held.pop_first() } else { self.near.pop_first() };
+        first.map(|(at, run, frame)| Due { at, run, frame })
     }
 }
 
@@ -88,6 +123,30 @@ mod tests {
         let order: Vec<i64> = std::iter::from_fn(|| timers.pop(Time(10))).map(|due| due.at.0).collect();
         assert_eq!(order, [3, 4, 5]);
         assert_eq!(timers.next_page(), None, "everything was read");
+    }
+
+    #[test]
+    fn a_timer_that_is_added_while_a_page_is_read_is_not_lost() {
+        let mut timers = Timers::unread();
+        assert!(timers.next_page().is_some());
+        assert_eq!(timers.next_page(), None, "one page at a time");
+        timers.add(due(4));
+        timers.read(&[]);
+        assert_eq!(timers.pop(Time(10)), Some(due(4)));
+    }
+
+    #[test]
+    fn a_timer_without_a_row_stays_whatever_the_window_holds() {
+        let mut timers = Timers::unread();
+        let page: Vec<Due> = (0..WINDOW as i64).map(due).collect();
+        timers.read(&page);
+        timers.hold(due(i64::MAX));
+        timers.hold(due(7));
+        timers.let_go(due(7));
+        timers.remove(due(0));
+        assert_eq!(timers.next(), Some(Time(1)));
+        while timers.pop(Time(WINDOW as i64)).is_some() {}
+        assert_eq!(timers.pop(Time(i64::MAX)), Some(due(i64::MAX)));
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub(super) struct Active {
     pub(super) queued: bool,
     /// Its timer rows.
     pub(super) timers: BTreeMap<FrameId, Time>,
+    /// Its timers that have no rows.
+    pub(super) held: BTreeMap<FrameId, Time>,
     /// Its rows for what it waits for.
     pub(super) waits: BTreeSet<Key>,
     /// What it has not been told yet.
@@ -68,6 +70,8 @@ pub(super) struct Flight {
     pub(super) births: Vec<super::birth::Birth>,
     /// Timers that the commit writes.
     pub(super) timers: Vec<(FrameId, Time)>,
+    /// Timers whose rows it deletes.
+    pub(super) timers_gone: Vec<(FrameId, Time)>,
     /// The commit holds the heads and frames.
     pub(super) snapshot: bool,
     /// The parent that the commit wakes.
@@ -89,6 +93,7 @@ impl Active {
             committed: run.version,
             snapshot: run.version,
             timers: BTreeMap::new(),
+            held: BTreeMap::new(),
             waits: BTreeSet::new(),
             run,
             definition,

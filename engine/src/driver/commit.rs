@@ -18,6 +18,7 @@ use crate::run::{
     TURN_FRAMES, TURN_RECORDS, TURN_WEIGHT,
 };
 use crate::store::{Commit, CommitError, Due, Fence, Guard, InboxKey, Key, Ready, Receipt, Row, Write};
+use crate::timers::Timers;
 
 /// Records after which the head and the frames are written again, so that recovery stays short.
 const SNAPSHOT_RECORDS: u64 = 256;
@@ -182,7 +183,7 @@ impl Driver {
             if long_ago || active.run.dirty.len() >= SNAPSHOT_FRAMES {
                 write_snapshot(&mut commit, &mut flight, active);
             } else {
-                drop_stale_timers(&mut commit, active);
+                drop_stale_timers(&mut commit, &mut flight, active);
                 super::inbox::arm(&mut commit, active, &records);
             }
         }
@@ -271,14 +272,10 @@ impl Driver {
             self.timers.add(Due { at, run: id, frame });
         }
         let ended = active.run.is_ended().then(|| result_of(&active.run));
-        // Timers of a run that goes on have no rows yet; it is in memory, and so are they.
-        if ended.is_none() && !flight.snapshot {
-            for frame in &active.run.dirty {
-                if let Some(at) = active.run.timer_of(*frame) {
-                    self.timers.add(Due { at, run: id, frame: *frame });
-                }
-            }
+        for (frame, at) in flight.timers_gone {
+            self.timers.remove(Due { at, run: id, frame });
         }
+        hold_timers(&mut self.timers, active);
         let mut woken = Vec::new();
         for key in keys {
             let (frame, since) = (key.frame, key.since);
@@ -400,6 +397,7 @@ fn write_snapshot(commit: &mut Commit, flight: &mut Flight, active: &mut Active)
     for frame in timed.into_iter().chain(gone.iter().copied()) {
         commit.writes.push(Write::Delete(Key::frame(id, frame)));
         if let Some(at) = active.timers.remove(&frame) {
+            flight.timers_gone.push((frame, at));
             commit.writes.push(Write::Delete(Key::timer(Due { at, run: id, frame })));
         }
     }
@@ -423,6 +421,7 @@ fn write_snapshot(commit: &mut Commit, flight: &mut Flight, active: &mut Active)
         }
         if let Some(at) = old {
             active.timers.remove(&frame);
+            flight.timers_gone.push((frame, at));
             commit.writes.push(Write::Delete(Key::timer(Due { at, run: id, frame })));
         }
         if let Some(at) = due {
@@ -471,8 +470,27 @@ fn hash_of(bytes: &[u8]) -> u64 {
     u64::from_be_bytes([hash[0], hash[1], hash[2], hash[3], hash[4], hash[5], hash[6], hash[7]])
 }
 
+/// Keeps the timers of a run in memory that have no rows: until it parks or is written down, they are nowhere else.
+fn hold_timers(timers: &mut Timers, active: &mut Active) {
+    let run = &active.run;
+    let wanted = |frame: FrameId| run.timer_of(frame).filter(|at| active.timers.get(&frame) != Some(at));
+    active.held.retain(|frame, at| {
+        let keep = wanted(*frame) == Some(*at);
+        if !keep {
+            timers.let_go(Due { at: *at, run: run.id, frame: *frame });
+        }
+        keep
+    });
+    for frame in &run.dirty {
+        if let Some(at) = wanted(*frame) {
+            active.held.insert(*frame, at);
+            timers.hold(Due { at, run: run.id, frame: *frame });
+        }
+    }
+}
+
 /// Deletes the timer rows of frames that have moved on.
-fn drop_stale_timers(commit: &mut Commit, active: &mut Active) {
+fn drop_stale_timers(commit: &mut Commit, flight: &mut Flight, active: &mut Active) {
     let run = &active.run;
     let stale: Vec<(FrameId, Time)> = run
         .dirty
@@ -482,6 +500,7 @@ fn drop_stale_timers(commit: &mut Commit, active: &mut Active) {
         .collect();
     for (frame, at) in stale {
         active.timers.remove(&frame);
+        flight.timers_gone.push((frame, at));
         commit.writes.push(Write::Delete(Key::timer(Due { at, run: run.id, frame })));
     }
 }

@@ -131,7 +131,6 @@ pub(crate) struct Driver {
     loading: HashMap<RunId, Loading>,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
     timers: Timers,
-    reading_timers: bool,
     claiming: bool,
     /// The queue may hold runs that nobody has claimed.
     queue_changed: bool,
@@ -162,7 +161,6 @@ impl Driver {
             loading: HashMap::new(),
             work: FuturesUnordered::new(),
             timers: Timers::unread(),
-            reading_timers: false,
             claiming: false,
             queue_changed: true,
             waiting: HashMap::new(),
@@ -247,7 +245,7 @@ impl Driver {
 
     /// Whether nothing is happening and nothing is waiting to happen but time.
     fn is_idle(&self) -> bool {
-        self.work.is_empty() && self.inbox.is_empty() && !self.queue_changed && self.timers.next_page().is_none()
+        self.work.is_empty() && self.inbox.is_empty() && !self.queue_changed && !self.timers.is_dry()
     }
 
     fn has_due(&self) -> bool {
@@ -308,16 +306,16 @@ impl Driver {
             }
             Done::Loaded(run, loaded) => self.loaded(run, loaded),
             Done::Claimed(claimed) => self.claimed(claimed),
-            Done::TimersRead(rows) => {
-                self.reading_timers = false;
-                match rows {
-                    Ok(rows) => {
-                        let page: Vec<Due> = rows.iter().filter_map(|row| row.key.as_timer()).collect();
-                        self.timers.read(&page);
-                    }
-                    Err(error) => tracing::error!(%error, "timers cannot be read"),
+            Done::TimersRead(rows) => match rows {
+                Ok(rows) => {
+                    let page: Vec<Due> = rows.iter().filter_map(|row| row.key.as_timer()).collect();
+                    self.timers.read(&page);
                 }
-            }
+                Err(error) => {
+                    self.timers.unreadable();
+                    tracing::error!(%error, "timers cannot be read");
+                }
+            },
             Done::ChildLooked(run, frame, child, loaded) => self.child_looked(run, frame, child, loaded),
             Done::DelayRead(read) => self.delay_read(read),
             Done::TickLooked(looked) => self.tick_looked(*looked),
@@ -334,8 +332,7 @@ impl Driver {
     // ── timers ──────────────────────────────────────────────────────────
 
     fn read_timers(&mut self) {
-        let Some(from) = self.timers.next_page().filter(|_| !self.reading_timers) else { return };
-        self.reading_timers = true;
+        let Some(from) = self.timers.next_page() else { return };
         let rows = self.parts.store.scan(from..Key::all(Table::Timer).end, false, WINDOW);
         self.spawn(async move { Done::TimersRead(rows.await) });
     }

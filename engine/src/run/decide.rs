@@ -304,10 +304,11 @@ impl<'a> Decision<'a> {
 
     fn work(&mut self) {
         while !self.is_full() {
-            let Some(frame) = self.agenda.pop_front() else { return };
+            // Whatever put them there, nothing begins any more when the run has ended.
+            let Some(frame) = self.agenda.pop_front().filter(|_| !self.run.is_ended()) else { return };
             self.advance(frame);
         }
-        self.turn.more |= !self.agenda.is_empty();
+        self.turn.more |= !self.agenda.is_empty() && !self.run.is_ended();
     }
 
     /// Whether the turn is to end, so that what it has done so far fits a commit.

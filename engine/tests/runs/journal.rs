@@ -111,6 +111,8 @@ fn check_run(case: &str, rows: &Rows, id: RunId, row: &Row) -> bool {
     after.iter().for_each(|record| replay.apply(record));
     let ends = records.iter().filter(|record| matches!(record.fact, Fact::RunEnded { .. })).count();
     assert!(ends <= 1, "{case}: {id} ended {ends} times");
+    let last = records.last().is_some_and(|record| matches!(record.fact, Fact::RunEnded { .. }));
+    assert!(ends == 0 || last, "{case}: {id} went on after its end");
     assert!(
         replay.frames.values().all(|frame| !matches!(frame.place, Place::Key { taken: true, .. }) || ends == 0),
         "{case}: {id} ended while it waited"
