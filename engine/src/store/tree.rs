@@ -96,17 +96,20 @@ impl Tree {
     /// and leaves one that was written later.
     pub(super) fn put(&self, values: &Values) -> sled::Result<()> {
         let mut bytes = 0;
+        let mut batch = sled::Batch::default();
         for (key, value) in values {
             match value {
-                Some(value) => self.db().insert(key.as_bytes(), value.as_slice())?,
-                None => self.db().remove(key.as_bytes())?,
+                Some(value) => batch.insert(key.as_bytes(), value.as_slice()),
+                None => batch.remove(key.as_bytes()),
             };
             bytes += key.as_bytes().len() + value.as_ref().map_or(0, Vec::len);
             if bytes >= PIECE_BYTES {
+                self.db().apply_batch(std::mem::take(&mut batch))?;
                 self.sync()?;
                 bytes = 0;
             }
         }
+        self.db().apply_batch(batch)?;
         self.sync()
     }
 

@@ -28,7 +28,7 @@ use super::{Durability, Key};
 pub(super) type Values = BTreeMap<Key, Option<Vec<u8>>>;
 
 /// How long a file is. A record that does not fit into one makes it longer.
-const FILE_BYTES: usize = 4 << 20;
+const FILE_BYTES: usize = 3 << 20;
 
 const NAMES: [&str; 2] = ["log-0", "log-1"];
 const MAGIC: [u8; 8] = *b"wf-log-1";
