@@ -25,6 +25,10 @@ use command::Cli;
 use exit::Failure;
 use terminal::{Look, talk, wrapped};
 
+/// The engine hands much memory from one thread to another, which the system's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     bug::watch();
     let cli = Cli::parse();
