@@ -7,9 +7,10 @@ use super::{Context, event};
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::expr::ReferenceKind;
-use crate::node::{Node, Tree};
+use crate::node::Node;
 use crate::plan::{Body, Owner, Role, Step, StepIx};
 use crate::project::Project;
+use crate::read;
 use crate::source::Span;
 
 /// The variables and outputs of a workflow that nothing reads.
@@ -74,7 +75,7 @@ pub(super) fn whole(project: &Project, named_templates: Option<&BTreeSet<String>
         templates(project, named, found);
     }
     let mut policies: BTreeSet<&str> = BTreeSet::new();
-    project.trees.iter().chain(&project.settings_tree).for_each(|tree| policy_names(tree, &mut policies));
+    project.trees.iter().chain(&project.settings_tree).for_each(|tree| read::policy_names(tree, &mut policies));
     for (name, policy) in project.settings.retries.iter().filter(|(name, _)| !policies.contains(name.as_str())) {
         let message = format!("no step uses the retry policy `{name}`");
         found.push(
@@ -97,23 +98,6 @@ fn templates(project: &Project, named: &BTreeSet<String>, found: &mut Findings) 
             Diagnostic::warning(Code::UNUSED, span, format!("no step uses the template `{name}`"))
                 .help(format!("write `template: {name}` in a step, or remove the file")),
         );
-    }
-}
-
-/// The names that `retry:` has anywhere in a file.
-fn policy_names<'n>(node: &'n Node, names: &mut BTreeSet<&'n str>) {
-    match &node.tree {
-        Tree::Map(entries) => {
-            for entry in entries {
-                if entry.key.value == "retry" {
-                    names.extend(entry.value.as_str());
-                    names.extend(entry.value.items().iter().filter_map(Node::as_str));
-                }
-                policy_names(&entry.value, names);
-            }
-        }
-        Tree::List(items) => items.iter().for_each(|item| policy_names(item, names)),
-        _ => {}
     }
 }
 

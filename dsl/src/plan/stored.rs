@@ -10,7 +10,7 @@ use super::{Body, EventType, MessageTemplate, Plan, PlanHash, Trigger, WaitGuard
 use crate::catalog::{Catalog, Kind};
 use crate::diagnostic::{Findings, Severity};
 use crate::form::Form;
-use crate::node::{Node, Tree};
+use crate::node::Node;
 use crate::plan::Retry;
 use crate::project::{Medium, Policy, Project};
 use crate::read::{self, Context, Kinds};
@@ -245,25 +245,9 @@ fn timeout_json(timeout: &Form) -> Json {
 /// The named policies that a workflow mentions.
 fn retries(project: &Project, tree: &Node) -> Json {
     let mut names = BTreeSet::new();
-    collect_policies(tree, &mut names);
+    read::policy_names(tree, &mut names);
     let known = names.into_iter().filter_map(|name| Some((name.to_owned(), project.settings.retries.get(name)?)));
     Json::Object(known.map(|(name, policy)| (name, policy.retry.to_json())).collect())
-}
-
-fn collect_policies<'n>(node: &'n Node, names: &mut BTreeSet<&'n str>) {
-    match &node.tree {
-        Tree::Map(entries) => {
-            for entry in entries {
-                if entry.key.value == "retry" {
-                    names.extend(entry.value.as_str());
-                    names.extend(entry.value.items().iter().filter_map(Node::as_str));
-                }
-                collect_policies(&entry.value, names);
-            }
-        }
-        Tree::List(items) => items.iter().for_each(|item| collect_policies(item, names)),
-        _ => {}
-    }
 }
 
 fn stored_policies(json: &Json, found: &mut Findings) -> IndexMap<String, Policy> {

@@ -21,7 +21,7 @@ pub(crate) use events::event_types;
 pub(crate) use file::{First, Sort, is_probably_ours, sort};
 pub(crate) use literal::duration;
 pub(crate) use modifier::is_modifier;
-pub(crate) use policy::{NONE, policy, resolve};
+pub(crate) use policy::{NONE, policy, policy_names, resolve};
 pub(crate) use settings::{is_catalog_path, settings};
 pub(crate) use test::test;
 pub use workflow::STEPS_MAX;

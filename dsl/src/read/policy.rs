@@ -1,5 +1,7 @@
 //! Retry policies, named and written out.
 
+use std::collections::BTreeSet;
+
 use indexmap::IndexMap;
 use serde_json::{Map, Value as Json};
 
@@ -146,5 +148,22 @@ fn number(node: &Node) -> Option<f64> {
         Tree::Int(value) => Some(value as f64),
         Tree::Number(value) => Some(value),
         _ => None,
+    }
+}
+
+/// The names that `retry:` has anywhere in a file.
+pub(crate) fn policy_names<'n>(node: &'n Node, names: &mut BTreeSet<&'n str>) {
+    match &node.tree {
+        Tree::Map(entries) => {
+            for entry in entries {
+                if entry.key.value == "retry" {
+                    names.extend(entry.value.as_str());
+                    names.extend(entry.value.items().iter().filter_map(Node::as_str));
+                }
+                policy_names(&entry.value, names);
+            }
+        }
+        Tree::List(items) => items.iter().for_each(|item| policy_names(item, names)),
+        _ => {}
     }
 }

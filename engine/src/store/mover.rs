@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use super::StoreError;
 use super::committer::Shared;
-use super::pending::Load;
+use super::stored::Stored;
 use super::tree::disk_error;
 
 /// Moves rows until the store is closed. If it cannot, the store takes no more commits; the log keeps what it has.
 pub(super) fn run(shared: &Arc<Shared>) {
-    let pending = &shared.stored.pending;
+    let Stored { tree, pending } = &shared.stored;
     while let Some(load) = pending.take() {
-        let moved = catch_unwind(AssertUnwindSafe(|| put(shared, &load)));
+        let moved = catch_unwind(AssertUnwindSafe(|| tree.put(&load.values).map_err(disk_error)));
         if let Err(error) = moved.unwrap_or_else(|_| Err(StoreError::new("the thread behind the log panicked"))) {
             shared.fail(&error);
             break;
@@ -20,8 +20,4 @@ pub(super) fn run(shared: &Arc<Shared>) {
         pending.moved(&load);
     }
     pending.stop();
-}
-
-fn put(shared: &Shared, load: &Load) -> Result<(), StoreError> {
-    shared.stored.tree.put(&load.values).map_err(disk_error)
 }

@@ -93,7 +93,7 @@ impl Pending {
         self.arrived.notify_one();
     }
 
-    /// For the mover: waits for rows and gives them, with what it is asked; none at the end.
+    /// For the mover: waits for rows and gives them; none at the end.
     pub(super) fn take(&self) -> Option<Load> {
         let urgent = |state: &State| state.closed || state.wanted > state.in_tree;
         let idle = |state: &mut State| state.layers.newer.is_empty() && !urgent(state);
