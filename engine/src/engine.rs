@@ -53,6 +53,7 @@ pub struct Builder {
     environment: Environment,
     observer: Option<Arc<dyn Observer>>,
     schedules: bool,
+    seed: Option<u64>,
 }
 
 impl std::fmt::Debug for Builder {
@@ -74,6 +75,7 @@ impl Default for Builder {
             environment: Environment::default(),
             observer: None,
             schedules: true,
+            seed: None,
         }
     }
 }
@@ -118,9 +120,9 @@ impl Builder {
         self
     }
 
-    /// The same without copying them.
+    /// The same without copying them, for whoever builds many engines.
     #[must_use]
-    pub(crate) fn shared_plans(mut self, plans: impl IntoIterator<Item = Arc<Plan>>) -> Self {
+    pub fn shared_plans(mut self, plans: impl IntoIterator<Item = Arc<Plan>>) -> Self {
         self.plans.extend(plans);
         self
     }
@@ -186,6 +188,14 @@ impl Builder {
         self
     }
 
+    /// Where the count in event ids begins, for simulations that repeat themselves. A chance number if it is not said,
+    /// since two engines that begin with the same one in the same millisecond give the same ids.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
     /// What the language needs to know of the kinds that were added.
     pub fn catalog(&self) -> Catalog {
         self.kinds.values().map(|kind| kind.describe()).collect()
@@ -247,7 +257,7 @@ impl Builder {
                 environment: Arc::new(self.environment),
                 observer: self.observer,
                 schedules: self.schedules,
-                seed: chance(),
+                seed: self.seed.unwrap_or_else(chance),
             },
             inbox,
         );

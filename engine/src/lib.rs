@@ -9,6 +9,11 @@ pub mod testing;
 
 mod definition;
 mod once;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
+#[cfg(not(feature = "planted-bugs"))]
+#[allow(dead_code, unreachable_pub, reason = "only the feature makes it public, and asks for every one of the bugs")]
+mod planted;
 mod redact;
 mod registry;
 mod rows;

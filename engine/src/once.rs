@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 use wf_dsl::{Period, Time};
 
 use crate::ids::{FrameId, Position, RunId};
+use crate::planted::{Bug, planted};
 use crate::rows::{from_bytes, to_bytes};
 use crate::run::{HeldKey, StepId, Stored};
 use crate::store::{Commit, Key, Ready, Row, Rows, Write};
@@ -126,7 +127,9 @@ pub(crate) fn judge(usage: &KeyUse, now: Time, rows: &mut Rows, commit: &mut Com
         (Wish::Want, Some((_, OnceRow::Done { output, run, until }))) if until > now => {
             KeyVerdict { answer: Some(Told::Done { run, output }), ..KeyVerdict::default() }
         }
-        (Wish::Want, Some((key, OnceRow::Held { run, frame: at, step, mut waiters }))) if !mine(&run, &at) => {
+        (Wish::Want, Some((key, OnceRow::Held { run, frame: at, step, mut waiters })))
+            if !mine(&run, &at) && !planted(Bug::KeyShared) =>
+        {
             let waiter = Waiter { run: usage.run, frame: *frame, order: usage.order };
             if waiters.contains(&waiter) {
                 return KeyVerdict { answer: Some(Told::Taken), ..KeyVerdict::default() };

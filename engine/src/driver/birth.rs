@@ -15,6 +15,7 @@ use crate::definition::Definition;
 use crate::error::{Error, ErrorKind};
 use crate::ids::{EventId, FrameId, RunId};
 use crate::observe::Notice;
+use crate::planted::{Bug, planted};
 use crate::rows::{self, EventRow};
 use crate::run::{Caller, Command, Cx, EventScope, Input, Run, SendEvent, StartRun, Turn, signature};
 use crate::send::{DEDUPE_DAYS, EVENT_BYTES_MAX, EVENT_NAME_BYTES_MAX, Event, Incoming, Receipt as Sent};
@@ -149,6 +150,9 @@ impl Driver {
                 let mut commit = commit.clone();
                 let mut value = vec![crate::store::ROW_VERSION];
                 value.extend_from_slice(seen.event.to_string().as_bytes());
+                if planted(Bug::IdNotRemembered) {
+                    return (commit, serde_json::Value::Null);
+                }
                 commit.writes.push(Write::Put(Row { key: newest.clone(), value }));
                 (commit, serde_json::Value::Null)
             }),

@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind};
 use crate::ids::{FrameId, RunId};
 use crate::observe::Notice;
 use crate::once::{self, KeyUse, KeyVerdict, Told, Wish};
+use crate::planted::{Bug, planted};
 use crate::rows;
 use crate::run::{
     Awaited, Blob, Command, Cx, Failure, HeldKey, Input, KeyAnswer, Place, Record, Run, Status, Stored, TURN_BYTES,
@@ -80,6 +81,17 @@ impl Driver {
             self.parts.store.release(&[(id, Fence { version: active.committed, epoch: 0 })]);
         } else {
             self.active.insert(id, active);
+        }
+        if planted(Bug::EffectBeforeRecord) {
+            self.perform_early(id);
+        }
+    }
+
+    /// The mistake of whoever does not wait for the commit.
+    fn perform_early(&mut self, id: RunId) {
+        let flight = self.active.get_mut(&id).and_then(|active| active.in_flight.as_mut());
+        for command in flight.map(|flight| std::mem::take(&mut flight.commands)).unwrap_or_default() {
+            self.perform(id, command);
         }
     }
 
@@ -246,7 +258,9 @@ impl Driver {
             commit.writes.push(Write::Delete(Key::cancel(run_id)));
         }
         if let Some(caller) = active.run.head.parent.clone() {
-            commit.writes.push(Write::Queue { run: caller.run, ready: ready(caller.run), order: caller.order });
+            if !planted(Bug::ParentNotWoken) {
+                commit.writes.push(Write::Queue { run: caller.run, ready: ready(caller.run), order: caller.order });
+            }
             flight.wakes = Some((caller.run, caller.frame));
             if let Some(parent) = self.active.get_mut(&caller.run) {
                 parent.hints.insert(Hint::End(run_id));
@@ -262,6 +276,7 @@ impl Driver {
         let flight = active.in_flight.take().unwrap_or_default();
         let (receipt, keys) = match result {
             Ok(done) => done,
+            Err(_) if planted(Bug::FailureIgnored) => Default::default(),
             Err(error) => return self.lost(id, flight, &error),
         };
         active.committed = flight.version;
@@ -402,7 +417,7 @@ fn write_snapshot(commit: &mut Commit, flight: &mut Flight, active: &mut Active)
         }
     }
     let dirty = std::mem::take(&mut run.dirty);
-    for frame in dirty.iter().copied() {
+    for frame in dirty.iter().copied().take(if planted(Bug::FrameNotWritten) { 1 } else { usize::MAX }) {
         let Some(state) = run.frames.get(&frame) else { continue };
         if frame != FrameId::ROOT {
             let mut value = vec![crate::store::ROW_VERSION];
@@ -412,7 +427,11 @@ fn write_snapshot(commit: &mut Commit, flight: &mut Flight, active: &mut Active)
     }
     write_waits(commit, run, &mut active.waits);
     let due_of = |frame: FrameId| run.timer_of(frame).filter(|_| !ended);
-    let known: Vec<FrameId> = if ended { active.timers.keys().copied().collect() } else { dirty.into_iter().collect() };
+    let known: Vec<FrameId> = if ended && !planted(Bug::TimerLeft) {
+        active.timers.keys().copied().collect()
+    } else {
+        dirty.into_iter().collect()
+    };
     for frame in known {
         let due = due_of(frame);
         let old = active.timers.get(&frame).copied();
@@ -482,7 +501,7 @@ fn hold_timers(timers: &mut Timers, active: &mut Active) {
         keep
     });
     for frame in &run.dirty {
-        if let Some(at) = wanted(*frame) {
+        if let Some(at) = wanted(*frame).filter(|_| !planted(Bug::TimerForgotten)) {
             active.held.insert(*frame, at);
             timers.hold(Due { at, run: run.id, frame: *frame });
         }

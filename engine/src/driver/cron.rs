@@ -11,6 +11,7 @@ use super::{Done, Driver, load};
 use crate::definition::Definition;
 use crate::error::Error;
 use crate::ids::{EventId, RunId};
+use crate::planted::{Bug, planted};
 use crate::rows::{EventRow, from_bytes, to_bytes};
 use crate::store::{Commit, CommitError, Key, Receipt, Row, Write};
 
@@ -91,7 +92,8 @@ impl Driver {
             let workflow = &definition.plan.workflow;
             for trigger in &workflow.triggers {
                 let Trigger::Cron { cron, timezone, overlap, catch_up } = trigger else { continue };
-                let Ok(schedule) = Schedule::parse(&cron.value, &timezone.value) else { continue };
+                let zone = if planted(Bug::CronInUtc) { "UTC" } else { &timezone.value };
+                let Ok(schedule) = Schedule::parse(&cron.value, zone) else { continue };
                 let id = number_of(&workflow.name.value, &cron.value, &timezone.value);
                 let line = Line {
                     schedule: Arc::new(schedule),

@@ -13,6 +13,7 @@ use super::load;
 use super::{Done, Driver};
 use crate::error::Error;
 use crate::ids::{EventId, FrameId, Position, RunId};
+use crate::planted::{Bug, planted};
 use crate::rows::{self, Unreadable};
 use crate::run::{Awaited, AwaitedEvent, Candidate, Fact, Inbox, Input, Place, Record};
 use crate::store::{Commit, CommitError, InboxKey, Key, Receipt, Row, Store, Table, Write};
@@ -136,7 +137,7 @@ impl Driver {
         };
         let mut commit = Commit::default();
         let mut seen = BTreeSet::new();
-        for (run, frame, order) in found {
+        for (run, frame, order) in found.into_iter().take(if planted(Bug::WakeOne) { 1 } else { usize::MAX }) {
             if seen.insert(run) {
                 commit.writes.push(Write::Queue { run, ready: super::commit::ready(run), order });
             }
@@ -264,7 +265,7 @@ async fn waiters(store: &dyn Store, mut delivery: Delivery) -> Result<Waiters, E
 pub(super) fn arm(commit: &mut Commit, active: &mut Active, records: &[Record]) {
     let begun = records.iter().filter(|record| matches!(record.fact, Fact::Waited { .. }));
     let frames: BTreeSet<FrameId> = begun.map(|record| record.frame).collect();
-    if frames.is_empty() {
+    if frames.is_empty() || planted(Bug::WaitUnarmed) {
         return;
     }
     for key in super::commit::waits_of(&active.run, Some(&frames)) {

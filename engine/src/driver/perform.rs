@@ -11,6 +11,7 @@ use wf_dsl::{Period, Time, Value};
 use super::{Done, Driver};
 use crate::ids::RunId;
 use crate::kind::{StepContext, StepError};
+use crate::planted::{Bug, planted};
 use crate::run::{Call, Command, Cx, Input};
 
 impl Driver {
@@ -19,7 +20,8 @@ impl Driver {
         match command {
             Command::Perform(call) => self.attempt(run, call),
             Command::Stop(frame) => {
-                if let Some(attempt) = self.active.get_mut(&run).and_then(|active| active.attempts.remove(&frame)) {
+                let attempt = self.active.get_mut(&run).and_then(|active| active.attempts.remove(&frame));
+                if let Some(attempt) = attempt.filter(|_| !planted(Bug::AttemptNotStopped)) {
                     attempt.abort();
                 }
             }
@@ -104,7 +106,10 @@ impl Driver {
         let kind = kind.ok_or_else(|| {
             StepError::new("kind.missing", format!("this host does not have the kind `{}`", step.kind.value))
         })?;
-        let effect = active.run.automatic_key(call.frame, &call.step);
+        let mut effect = active.run.automatic_key(call.frame, &call.step);
+        if planted(Bug::KeyChanges) {
+            effect.push_str(&call.attempt.to_string());
+        }
         let environment = &self.parts.environment;
         let context = StepContext {
             run: id,

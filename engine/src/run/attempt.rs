@@ -14,6 +14,7 @@ use super::retry::{Failed, Verdict, code_matches, judge};
 use super::scope::FrameScope;
 use crate::ids::FrameId;
 use crate::kind::StepError;
+use crate::planted::{Bug, planted};
 
 /// How often the process may end during attempts of one step before the run is a dead letter.
 pub const INTERRUPTIONS_MAX: u32 = 20;
@@ -133,7 +134,7 @@ impl<'a> Decision<'a> {
 
     pub(super) fn loaded(&mut self) {
         let attempts = self.run.frames.iter().filter(|(_, frame)| matches!(frame.place, Place::Attempt { .. }));
-        self.run.cut_off = attempts.map(|(id, _)| *id).collect();
+        self.run.cut_off = attempts.map(|(id, _)| *id).filter(|_| !planted(Bug::CutOffForgotten)).collect();
         self.make_again();
         // A turn that was cut short by the end of the process goes on, too.
         self.look_at_all();

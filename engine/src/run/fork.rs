@@ -11,6 +11,7 @@ use super::fact::{Fact, Failure};
 use super::frame::{Exit, Fork, Frame, Parent, Place};
 use super::stored::Stored;
 use crate::ids::FrameId;
+use crate::planted::{Bug, planted};
 
 /// The most items of a `for_each`.
 pub const ITEMS_MAX: usize = 100_000;
@@ -208,7 +209,9 @@ impl<'a> Decision<'a> {
         let Some((step, fork)) = self.fork_at(parent) else { return };
         match &step.body {
             Body::Parallel { join, .. } if matches!(join.value, Join::Any | Join::Race) => {
-                if fork.closing.is_none() {
+                if planted(Bug::LoserKept) {
+                    self.join(parent, step);
+                } else if fork.closing.is_none() {
                     self.withdraw_losers(parent, Exit::Done, Some(index));
                 }
             }

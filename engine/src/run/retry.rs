@@ -3,6 +3,7 @@
 use wf_dsl::{Delay, Period, Retry, Time};
 
 use super::frame::Tries;
+use crate::planted::{Bug, planted};
 
 /// What a policy says about a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +44,7 @@ pub(crate) fn judge(policies: &[Retry], tries: &Tries, failed: Failed<'_>, now: 
         return Verdict::Enough;
     };
     let failures = tries.counted.get(index).copied().unwrap_or(0).saturating_add(1);
-    if policy.max_attempts.is_some_and(|most| failures >= most) {
+    if policy.max_attempts.is_some_and(|most| failures >= most + u32::from(planted(Bug::OneAttemptMore))) {
         return Verdict::Enough;
     }
     let Some(delay) = delay(policy, failures) else { return Verdict::Enough };

@@ -9,6 +9,7 @@ use super::fact::{Fact, Failure, StepId};
 use super::frame::{Place, Role};
 use super::inbox::{Awaited, AwaitedEvent, Candidate, Inbox};
 use crate::ids::{FrameId, Position};
+use crate::planted::{Bug, planted};
 
 impl<'a> Decision<'a> {
     pub(super) fn begin_wait(
@@ -32,7 +33,9 @@ impl<'a> Decision<'a> {
             });
         }
         self.emit(id, Fact::Waited { step: step.id.clone(), awaited });
-        self.turn.commands.push(Command::Look(vec![id]));
+        if !planted(Bug::EventLost) {
+            self.turn.commands.push(Command::Look(vec![id]));
+        }
         Ok(())
     }
 

@@ -17,6 +17,25 @@ struct HeadRow {
     birth: Vec<(i64, u32, Fact)>,
 }
 
+/// What is kept of a run.
+pub(crate) struct History {
+    pub(crate) id: RunId,
+    /// All records, from its birth on.
+    pub(crate) records: Vec<Record>,
+    plan: Hash,
+    started: Time,
+    parent: Option<Caller>,
+}
+
+impl History {
+    /// The run without any of its records.
+    pub(crate) fn newborn(&self) -> Run {
+        let data = wf_engine::Value::Null;
+        let trigger = Trigger { id: String::new(), name: String::new(), ts: self.started, data };
+        Run::new(self.id, self.plan.0, Arc::new(trigger), self.parent.clone(), self.started)
+    }
+}
+
 /// The rows of a store by key.
 struct Rows(BTreeMap<Key, Vec<u8>>);
 
@@ -37,15 +56,18 @@ impl Rows {
 }
 
 /// Folding a run's records gives what stands in its head and its frames; and every open run has a row that brings it
-/// on, while a run that has ended has none.
-pub(crate) fn check(case: &str, store: &MemoryStore) {
+/// on, while a run that has ended has none. Gives what is kept of all runs.
+pub(crate) fn check(case: &str, store: &MemoryStore) -> Vec<History> {
     let rows = Rows(store.rows().into_iter().map(|row| (row.key, row.value)).collect());
     let mut open = BTreeSet::new();
+    let mut histories = Vec::new();
     for row in rows.of(Table::Head) {
         let id = row.key.as_head().unwrap();
-        if check_run(case, &rows, id, &row) {
+        let history = check_run(case, &rows, id, &row);
+        if !history.records.iter().any(|record| matches!(record.fact, Fact::RunEnded { .. })) {
             open.insert(id);
         }
+        histories.push(history);
     }
     let mut bringing = BTreeSet::new();
     for row in rows.of(Table::Queue) {
@@ -60,6 +82,7 @@ pub(crate) fn check(case: &str, store: &MemoryStore) {
     }
     let lost: Vec<_> = open.difference(&bringing).collect();
     assert!(lost.is_empty(), "{case}: nothing brings these runs on: {lost:?}");
+    histories
 }
 
 /// What is left behind in a store in which everything has come to rest and all runs have ended.
@@ -82,16 +105,15 @@ fn all_records(rows: &Rows, id: RunId, birth: Vec<(i64, u32, Fact)>) -> Vec<Reco
     facts.into_iter().map(record).collect()
 }
 
-/// Whether the run is open.
-fn check_run(case: &str, rows: &Rows, id: RunId, row: &Row) -> bool {
+fn check_run(case: &str, rows: &Rows, id: RunId, row: &Row) -> History {
     let head = Head::read(&row.value).unwrap();
     let HeadRow { head: kept, root, birth } = serde_json::from_value(rows.json(id, 0, head.json)).unwrap();
     let records = all_records(rows, id, birth);
     let plan: Hash = serde_json::from_value(kept["plan"].clone()).unwrap();
     let started = Time(kept["started"].as_i64().unwrap());
     let parent: Option<Caller> = kept.get("parent").map(|parent| serde_json::from_value(parent.clone()).unwrap());
-    let trigger = Trigger { id: String::new(), name: String::new(), ts: started, data: wf_engine::Value::Null };
-    let mut replay = Run::new(id, plan.0, Arc::new(trigger), parent, started);
+    let history = History { id, records, plan, started, parent };
+    let (records, mut replay) = (&history.records, history.newborn());
     let (before, after) = records.split_at(usize::try_from(head.records).unwrap());
     before.iter().for_each(|record| replay.apply(record));
     assert_eq!(json!(replay.head), kept, "{case}: the head of {id}");
@@ -107,7 +129,7 @@ fn check_run(case: &str, rows: &Rows, id: RunId, row: &Row) -> bool {
     // What has been joined goes page by page, so that rows of it may be there for a while.
     frames.retain(|frame, _| replayed.contains_key(frame));
     assert_eq!(replayed, frames, "{case}: the frames of {id}");
-    check_times(case, &records);
+    check_times(case, records);
     after.iter().for_each(|record| replay.apply(record));
     let ends = records.iter().filter(|record| matches!(record.fact, Fact::RunEnded { .. })).count();
     assert!(ends <= 1, "{case}: {id} ended {ends} times");
@@ -117,7 +139,7 @@ fn check_run(case: &str, rows: &Rows, id: RunId, row: &Row) -> bool {
         replay.frames.values().all(|frame| !matches!(frame.place, Place::Key { taken: true, .. }) || ends == 0),
         "{case}: {id} ended while it waited"
     );
-    ends == 0
+    history
 }
 
 /// No timer is early: what sleeps or waits for its next attempt moves when its time has come, or is given up.

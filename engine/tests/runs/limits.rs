@@ -9,7 +9,7 @@ use wf_engine::{EVENT_BYTES_MAX, Engine, ErrorKind, Event, MemoryStore, RunRepor
 use crate::case::Case;
 use crate::journal;
 use crate::kinds::Calls;
-use crate::world::VirtualClock;
+use crate::virtual_time::VirtualClock;
 
 /// Runs a workflow that `go` with `x` starts, to its end.
 async fn run(steps: &str, x: Json) -> RunReport {

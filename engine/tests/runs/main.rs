@@ -17,4 +17,5 @@ mod races;
 mod render;
 mod secrets;
 mod unsupported;
+mod virtual_time;
 mod world;

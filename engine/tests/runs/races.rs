@@ -8,7 +8,7 @@ use wf_engine::{Engine, ErrorKind, Event, KEY_WAITERS_MAX, RunId};
 
 use crate::case::Case;
 use crate::kinds::Calls;
-use crate::world::VirtualClock;
+use crate::virtual_time::VirtualClock;
 
 const CHARGE: &str = "
 workflow: flow

@@ -10,38 +10,10 @@ use crate::case::{Case, Entry, period};
 use crate::faulty::{Crash, Faulty};
 use crate::journal;
 use crate::kinds::{self, Calls};
+use crate::virtual_time::VirtualClock;
 
 /// When to give up on a world that never comes to rest.
 const HORIZON: Duration = Duration::from_secs(400 * 86_400);
-
-/// Virtual time: tokio's own, which stands still while anything happens.
-#[derive(Debug)]
-pub(crate) struct VirtualClock {
-    base: Time,
-    origin: tokio::time::Instant,
-}
-
-impl VirtualClock {
-    /// A clock that stands at `base`; the runtime's time is paused.
-    pub(crate) fn starting_at(base: Time) -> Self {
-        VirtualClock { base, origin: tokio::time::Instant::now() }
-    }
-
-    fn at(&self, time: Time) -> tokio::time::Instant {
-        self.origin + time.since(self.base).to_std()
-    }
-}
-
-impl Clock for VirtualClock {
-    fn now(&self) -> Time {
-        let elapsed = i64::try_from(self.origin.elapsed().as_millis()).unwrap();
-        Time(self.base.0 + elapsed)
-    }
-
-    fn sleep_until(&self, due: Time, _idle: bool) -> BoxFuture<'_, ()> {
-        Box::pin(tokio::time::sleep_until(self.at(due)))
-    }
-}
 
 /// A clock that others look at, too.
 #[derive(Clone, Debug)]
