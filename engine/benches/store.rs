@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use wf_engine::store::{BornOf, Commit, Key, NewEvent, NewRun, Ready, Row, Store, Table, Write};
+use wf_engine::store::{BornOf, Commit, Gate, Key, NewEvent, NewRun, Ready, Row, Store, Table, Write};
 use wf_engine::{EventId, Position, RunId, SledOptions, SledStore};
 
 /// About what one step of a run writes.
@@ -56,7 +56,15 @@ fn run(n: u64) -> RunId {
 fn birth(n: u64, ready: Option<Ready>) -> Commit {
     let event = NewEvent { id: run(n).event, row: vec![b'e'; RECORD], inbox: vec![] };
     let born_of = BornOf::Here(0);
-    let born = NewRun { run: run(n), born_of, head: vec![b'h'; RECORD], version: 2, ready, claimed: true };
+    let born = NewRun {
+        run: run(n),
+        born_of,
+        head: vec![b'h'; RECORD],
+        version: 2,
+        ready,
+        gate: Gate::default(),
+        claimed: true,
+    };
     Commit { events: vec![event], runs: vec![born], ..Commit::default() }
 }
 

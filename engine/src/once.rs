@@ -8,7 +8,7 @@ use crate::ids::{FrameId, Position, RunId};
 use crate::planted::{Bug, planted};
 use crate::rows::{from_bytes, to_bytes};
 use crate::run::{HeldKey, StepId, Stored};
-use crate::store::{Commit, Key, Ready, Row, Rows, Write};
+use crate::store::{Commit, Key, Row, Rows, Write};
 
 /// How long a used key is remembered.
 pub const KEY_RETENTION: Period = Period(30 * 24 * 3_600_000);
@@ -161,8 +161,7 @@ pub(crate) fn judge(usage: &KeyUse, now: Time, rows: &mut Rows, commit: &mut Com
             });
             put(key.as_ref(), done.as_ref());
             for waiter in &waiters {
-                let ready = Ready { workflow: waiter.run.workflow, priority: 0 };
-                commit.writes.push(Write::Queue { run: waiter.run, ready, order: waiter.order });
+                commit.writes.push(Write::wake(waiter.run, waiter.order));
             }
             KeyVerdict { woken: waiters, ..KeyVerdict::default() }
         }

@@ -10,10 +10,11 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use tempfile::TempDir;
+use wf_dsl::Time;
 use wf_engine::store::conformance::{CASES, Subject};
 use wf_engine::store::{
-    Answer, BornOf, Commit, Durability, Fence, Guard, Head, InboxKey, Key, MemoryStore, NewEvent, NewRun,
-    ROW_BYTES_MAX, Ready, Row, Rows, Store, Table, Turn, Write,
+    Answer, BornOf, Commit, Durability, Fence, Gate, Guard, Head, InboxKey, Key, LimitId, MemoryStore, NewEvent,
+    NewRun, Pace, ROW_BYTES_MAX, Ready, Row, Rows, Slot, Store, Table, Turn, Write,
 };
 use wf_engine::{EventId, Position, RunId, SledOptions, SledStore};
 
@@ -167,6 +168,17 @@ fn run(index: Index) -> RunId {
     RunId { event: EventId([1; 12]), workflow: 1, nth }
 }
 
+/// One gate in three is open, one has slots, one a pace too.
+fn gate(number: u8) -> Gate {
+    let slot = |key: u8, limit| Slot { of: LimitId([key; 16]), limit };
+    let pace = Pace { of: LimitId([9; 16]), every_us: 10_000, burst: 2 };
+    match number % 3 {
+        0 => Gate::default(),
+        1 => Gate { slots: vec![slot(1, 2), slot(number % 2, 1)], pace: None },
+        _ => Gate { slots: vec![slot(1, 2)], pace: Some(pace) },
+    }
+}
+
 fn inbox(matched: u64) -> InboxKey {
     InboxKey { signature: 16, matched }
 }
@@ -203,7 +215,15 @@ fn commit(acts: Vec<Act>, rows: &[Row]) -> Commit {
                 let ready = ready.map(|(workflow, priority)| Ready { workflow, priority });
                 let born_of = BornOf::Before(Position(3));
                 let head = b"born".to_vec();
-                commit.runs.push(NewRun { run: run(index), born_of, head, version: 2, ready, claimed });
+                commit.runs.push(NewRun {
+                    run: run(index),
+                    born_of,
+                    head,
+                    version: 2,
+                    ready,
+                    gate: Gate::default(),
+                    claimed,
+                });
             }
             Act::Append { run: index, ahead, count } => {
                 let first = version(rows, run(index)) + ahead;
@@ -216,7 +236,8 @@ fn commit(acts: Vec<Act>, rows: &[Row]) -> Commit {
             }
             Act::Queue { run: index, workflow, priority, order } => {
                 let ready = Ready { workflow, priority };
-                commit.writes.push(Write::Queue { run: run(index), ready, order: Position(order) });
+                let gate = gate(priority);
+                commit.writes.push(Write::Queue { run: run(index), ready, order: Position(order), gate });
             }
             Act::Put { key, value } => {
                 commit.writes.push(Write::Put(Row { key: Key::cron(key), value: vec![1, value] }));
@@ -272,6 +293,7 @@ fn follows_the_model(moves: Vec<Move>, disk: &OnDisk) {
     let mut model = Model.fresh();
     let mut subject = disk.fresh();
     let mut held: Vec<(RunId, Fence)> = Vec::new();
+    let mut now = Time(0);
     for next in moves {
         match next {
             Move::Commits(commits) => {
@@ -281,10 +303,11 @@ fn follows_the_model(moves: Vec<Move>, disk: &OnDisk) {
             }
             Move::Decides(limits) => count_in_both(&*model, &*subject, limits),
             Move::Claim(most) => {
-                let claim = |store: &dyn Store| block_on(store.claim(1, most, Duration::from_secs(9))).unwrap();
+                now.0 += 7;
+                let claim = |store: &dyn Store| block_on(store.claim(1, most, now, Duration::from_secs(9))).unwrap();
                 let claimed = claim(&*subject);
                 assert_eq!(claimed, claim(&*model));
-                held.extend(claimed);
+                held.extend(claimed.runs.into_iter().map(|claim| (claim.run, claim.fence)));
             }
             Move::Release(indexes) => {
                 for index in indexes {

@@ -19,7 +19,7 @@ use crate::planted::{Bug, planted};
 use crate::rows::{self, EventRow};
 use crate::run::{Caller, Command, Cx, EventScope, Input, Run, SendEvent, StartRun, Turn, signature};
 use crate::send::{DEDUPE_DAYS, EVENT_BYTES_MAX, EVENT_NAME_BYTES_MAX, Event, Incoming, Receipt as Sent};
-use crate::store::{BornOf, Commit, CommitError, Due, Key, NewEvent, NewRun, Receipt, Row, Write};
+use crate::store::{BornOf, Commit, CommitError, Due, Gate, Key, NewEvent, NewRun, Receipt, Row, Write};
 
 /// The most records of a first turn that rides in the commit of its event: several runs may be born in one.
 const BIRTH_RECORDS: usize = 50;
@@ -362,6 +362,7 @@ impl Driver {
             head,
             version: active.run.version,
             ready: active.queued.then(|| ready(id)),
+            gate: Gate::default(),
             claimed: active.queued && !later,
         });
         Birth { active, commands: turn.commands, records: turn.records, timers, event: index, later }

@@ -189,7 +189,7 @@ impl Driver {
             }
         } else {
             if !std::mem::replace(&mut active.queued, true) {
-                commit.writes.push(Write::Queue { run, ready: ready(run), order: active.run.position });
+                commit.writes.push(Write::wake(run, active.run.position));
             }
             let long_ago = active.run.version - active.snapshot > SNAPSHOT_RECORDS;
             if long_ago || active.run.dirty.len() >= SNAPSHOT_FRAMES {
@@ -259,7 +259,7 @@ impl Driver {
         }
         if let Some(caller) = active.run.head.parent.clone() {
             if !planted(Bug::ParentNotWoken) {
-                commit.writes.push(Write::Queue { run: caller.run, ready: ready(caller.run), order: caller.order });
+                commit.writes.push(Write::wake(caller.run, caller.order));
             }
             flight.wakes = Some((caller.run, caller.frame));
             if let Some(parent) = self.active.get_mut(&caller.run) {
@@ -393,7 +393,7 @@ fn leave_queue(commit: &mut Commit, active: &mut Active) {
             commit.writes.push(Write::Delete(Key::queue(ready(run.id), run.position, run.id)));
         }
     } else if !std::mem::replace(&mut active.queued, true) {
-        commit.writes.push(Write::Queue { run: run.id, ready: ready(run.id), order: run.position });
+        commit.writes.push(Write::wake(run.id, run.position));
     }
 }
 

@@ -139,7 +139,7 @@ impl Driver {
         let mut seen = BTreeSet::new();
         for (run, frame, order) in found.into_iter().take(if planted(Bug::WakeOne) { 1 } else { usize::MAX }) {
             if seen.insert(run) {
-                commit.writes.push(Write::Queue { run, ready: super::commit::ready(run), order });
+                commit.writes.push(Write::wake(run, order));
             }
             // A commit of its own that is under way is before this one; it parks only after it has looked again.
             if self.active.contains_key(&run) || self.loading.contains_key(&run) {

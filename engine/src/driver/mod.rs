@@ -32,7 +32,7 @@ use crate::redact::Redactor;
 use crate::registry::Registry;
 use crate::run::{Input, Live, Place};
 use crate::send::{Incoming, Receipt as Sent};
-use crate::store::{CommitError, Due, Fence, Key, Receipt, Row, Store, StoreError, Table};
+use crate::store::{Claims, CommitError, Due, Fence, Key, Receipt, Row, Store, StoreError, Table};
 use crate::timers::{Timers, WINDOW};
 
 use active::{Active, Hint};
@@ -72,7 +72,7 @@ enum Done {
     Duplicate(oneshot::Sender<Result<Sent, Error>>, Sent),
     Performed { run: RunId, frame: FrameId, since: u64, outcome: Result<serde_json::Value, StepError> },
     Loaded(RunId, Result<Option<Box<Loaded>>, Error>),
-    Claimed(Result<Vec<(RunId, Fence)>, StoreError>),
+    Claimed(Result<Claims, StoreError>),
     TimersRead(Result<Vec<Row>, StoreError>),
     ChildLooked(RunId, FrameId, RunId, Result<Option<Box<Loaded>>, Error>),
     TickLooked(Box<cron::Looked>),
@@ -363,17 +363,17 @@ impl Driver {
         }
         self.claiming = true;
         let most = CLAIM.min(ACTIVE_MAX - self.active.len());
-        let claimed = self.parts.store.claim(0, most, LEASE);
+        let claimed = self.parts.store.claim(0, most, self.now, LEASE);
         self.spawn(async move { Done::Claimed(claimed.await) });
     }
 
-    fn claimed(&mut self, claimed: Result<Vec<(RunId, Fence)>, StoreError>) {
+    fn claimed(&mut self, claimed: Result<Claims, StoreError>) {
         self.claiming = false;
         match claimed {
-            Ok(runs) => {
-                self.queue_changed = !runs.is_empty();
-                for (run, _) in runs {
-                    self.wake(run, Vec::new(), true);
+            Ok(Claims { runs, more, .. }) => {
+                self.queue_changed = more || !runs.is_empty();
+                for claim in runs {
+                    self.wake(claim.run, Vec::new(), true);
                 }
             }
             Err(error) => {

@@ -227,8 +227,8 @@ impl Committer {
         if rows.is_empty() {
             return Ok(());
         }
-        let queued = rows.range(Key::all(Table::Queue));
-        let queued: Vec<(Key, bool)> = queued.map(|(key, value)| (key.clone(), value.is_some())).collect();
+        let queued = rows.iter().filter(|(key, _)| Queue::concerns(key));
+        let queued: Vec<_> = queued.map(|(key, value)| (key.clone(), value.clone())).collect();
         let mut tables: Vec<Table> = rows.keys().filter_map(Key::table).collect();
         tables.dedup(); // keys are in order, so that each table is there once
         if !self.wal.fits(&rows) {
@@ -244,7 +244,7 @@ impl Committer {
         let mut queue = locked(queue);
         stored.pending.add(number, rows);
         claimed.into_iter().for_each(|run| queue.take(run));
-        queue.changed(queued.iter().map(|(key, put)| (key, *put)));
+        queue.changed(queued.iter().map(|(key, value)| (key, value.as_deref())));
         drop(queue);
         changes.ring(tables);
         Ok(())

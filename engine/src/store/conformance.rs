@@ -20,15 +20,19 @@
 //! # });
 //! ```
 
+mod gates;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use wf_dsl::Time;
 
 use super::{
-    Answer, BornOf, CHUNK_BYTES, COMMIT_BYTES_MAX, COMMIT_ROWS_MAX, Commit, CommitError, Fence, Guard, Head, InboxKey,
-    Key, NewEvent, NewRun, ROW_BYTES_MAX, ROW_VERSION, Ready, Row, Store, Table, Turn, Write, events, join, split,
+    Answer, BornOf, CHUNK_BYTES, COMMIT_BYTES_MAX, COMMIT_ROWS_MAX, Claims, Commit, CommitError, Fence, Gate, Guard,
+    Head, InboxKey, Key, NewEvent, NewRun, ROW_BYTES_MAX, ROW_VERSION, Ready, Row, Store, Table, Turn, Write, events,
+    join, split,
 };
 use crate::ids::{EventId, FrameId, Position, RunId};
 use crate::kind::BoxFuture;
@@ -62,6 +66,14 @@ pub const CASES: &[(&str, Case)] = &[
     ("claims follow workflow, priority and order", |subject| Box::pin(queue_order(subject))),
     ("a claimed run is given out once", |subject| Box::pin(claims(subject))),
     ("a long queue is claimed to its end", |subject| Box::pin(long_queue(subject))),
+    ("slots are taken and given back", |subject| Box::pin(gates::slots_are_taken(subject))),
+    ("two slots are taken together or not at all", |subject| Box::pin(gates::two_slots(subject))),
+    ("a pace spaces claims, also after reopening", |subject| Box::pin(gates::paces(subject))),
+    ("no lane starves another", |subject| Box::pin(gates::fairness(subject))),
+    ("a paused workflow begins nothing", |subject| Box::pin(gates::pauses(subject))),
+    ("a cancelled run holds up nobody", |subject| Box::pin(gates::cancelled_in_line(subject))),
+    ("many lanes are claimed to their end", |subject| Box::pin(gates::many_lanes(subject))),
+    ("a number is only raised", |subject| Box::pin(gates::raised(subject))),
     ("changes are announced", |subject| Box::pin(changes(subject))),
     ("nobody need wait for a commit", |subject| Box::pin(unwatched_commits(subject))),
     ("a reopened store is the same", |subject| Box::pin(reopened(subject))),
@@ -85,7 +97,7 @@ fn event(row: impl Into<Vec<u8>>, inbox: &[InboxKey]) -> NewEvent {
 
 fn born(run: RunId, ready: Option<Ready>) -> NewRun {
     let born_of = BornOf::Before(Position(0));
-    NewRun { run, born_of, head: b"{}".to_vec(), version: 1, ready, claimed: false }
+    NewRun { run, born_of, head: b"{}".to_vec(), version: 1, ready, gate: Gate::default(), claimed: false }
 }
 
 fn put(key: Key, value: &[u8]) -> Write {
@@ -125,8 +137,11 @@ async fn all_rows(store: &dyn Store) -> Vec<Row> {
 }
 
 async fn claim(store: &dyn Store, most: usize) -> Vec<RunId> {
-    let claimed = store.claim(1, most, Duration::from_secs(60)).await.expect("a readable store");
-    claimed.into_iter().map(|(run, _)| run).collect()
+    claims_at(store, most, Time(0)).await.runs.into_iter().map(|claim| claim.run).collect()
+}
+
+async fn claims_at(store: &dyn Store, most: usize, now: Time) -> Claims {
+    store.claim(1, most, now, Duration::from_secs(60)).await.expect("a readable store")
 }
 
 fn give_back(store: &dyn Store, runs: &[RunId]) {
@@ -516,7 +531,12 @@ async fn queue_order(subject: &dyn Subject) {
     }
     assert_eq!(claimed.len(), 7);
     assert!(claimed[..4].contains(&late), "four workflows, so that it is among the first four");
-    let back = Write::Queue { run: a[1], ready: Ready { workflow: 1, priority: 4 }, order: Position(1) };
+    let back = Write::Queue {
+        run: a[1],
+        ready: Ready { workflow: 1, priority: 4 },
+        order: Position(1),
+        gate: Gate::default(),
+    };
     accept(&*store, writes([back])).await;
     give_back(&*store, &claimed);
     let again = claim(&*store, 100).await;
@@ -538,7 +558,8 @@ async fn claims(subject: &dyn Subject) {
     assert_eq!(renew().await, []);
     store.release(&held);
     assert_eq!(renew().await, [run], "lost");
-    assert_eq!(store.claim(1, 9, Duration::from_secs(60)).await.expect("a readable store"), held);
+    let again = claims_at(store, 9, Time(0)).await.runs;
+    assert_eq!(again.iter().map(|claim| (claim.run, claim.fence)).collect::<Vec<_>>(), held);
 
     // It parks while it is claimed: no longer in the queue, so that giving it back gives it to nobody.
     let place = Key::queue(ready, Position(0), run);
@@ -546,7 +567,7 @@ async fn claims(subject: &dyn Subject) {
     give_back(store, &[run]);
     assert!(claim(store, 9).await.is_empty());
     // It wakes while nobody holds it, and again while it is held.
-    let wake = || writes([Write::Queue { run, ready, order: Position(0) }]);
+    let wake = || writes([Write::Queue { run, ready, order: Position(0), gate: Gate::default() }]);
     accept(store, wake()).await;
     assert_eq!(claim(store, 9).await, [run]);
     accept(store, writes([Write::Delete(Key::queue(ready, Position(0), run))])).await;

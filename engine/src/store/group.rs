@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::lanes::gate_value;
 use super::layout::{Head, Turn, event_rows, number, read_number};
 use super::{
-    Answer, BornOf, COMMIT_BYTES_MAX, COMMIT_ROWS_MAX, Commit, CommitError, Decide, Guard, Key, NewRun, ROW_BYTES_MAX,
-    Receipt, Row, Rows, StoreError, Table, Write,
+    Answer, BornOf, COMMIT_BYTES_MAX, COMMIT_ROWS_MAX, Commit, CommitError, Decide, Gate, Guard, Key, NewRun,
+    ROW_BYTES_MAX, Ready, Receipt, Row, Rows, StoreError, Table, Write,
 };
 use crate::ids::{Position, RunId};
 
@@ -158,7 +159,7 @@ impl<'a, B: Base> Group<'a, B> {
                         versions.insert(run, None);
                     }
                 }
-                Write::Put(_) | Write::Queue { .. } => {}
+                Write::Put(_) | Write::Queue { .. } | Write::Raise { .. } => {}
             }
         }
         for write in &commit.writes {
@@ -199,7 +200,8 @@ impl<'a, B: Base> Group<'a, B> {
             let head = Head { position, records: born.version, json: &born.head };
             self.put_fresh(Key::head(born.run), head.write());
             if let Some(ready) = born.ready {
-                self.put_fresh(Key::queue(ready, position, born.run), Vec::new());
+                let (key, value) = queue_row(ready, &born.gate, position, born.run);
+                self.put_fresh(key, value);
             }
             if born.claimed {
                 self.claimed.push(born.run);
@@ -213,7 +215,15 @@ impl<'a, B: Base> Group<'a, B> {
                 }
                 Write::Put(row) => self.put(row.key, row.value),
                 Write::Delete(key) => self.delete(key),
-                Write::Queue { run, ready, order } => self.put(Key::queue(ready, order, run), Vec::new()),
+                Write::Queue { run, ready, order, gate } => {
+                    let (key, value) = queue_row(ready, &gate, order, run);
+                    self.put(key, value);
+                }
+                Write::Raise { key, to } => {
+                    // A row that cannot be read is as good as none: it is put anew.
+                    let at = self.get(&key).ok().flatten().and_then(|value| read_number(&value)).unwrap_or(0);
+                    self.put(key, number(to.max(at)));
+                }
             }
         }
         self.versions.extend(versions);
@@ -309,11 +319,20 @@ fn check_size(commit: &Commit) -> Result<usize, CommitError> {
             Write::Append { records, .. } => count(Table::Journal, records.len()),
             Write::Put(row) => count(row.key.table().unwrap_or(Table::Meta), row.value.len()),
             Write::Delete(key) => count(key.table().unwrap_or(Table::Meta), 0),
-            Write::Queue { .. } => count(Table::Queue, 0),
+            Write::Queue { gate, .. } => count(Table::Queue, gate.slots.len() * KEY_BYTES),
+            Write::Raise { key, .. } => count(key.table().unwrap_or(Table::Meta), KEY_BYTES),
         }
     }
     let fits = rows <= COMMIT_ROWS_MAX && bytes <= COMMIT_BYTES_MAX && largest <= ROW_BYTES_MAX;
     fits.then_some(bytes).ok_or(CommitError::TooLarge)
+}
+
+/// The row of a run in the queue.
+fn queue_row(ready: Ready, gate: &Gate, order: Position, run: RunId) -> (Key, Vec<u8>) {
+    match gate.is_open() {
+        true => (Key::queue(ready, order, run), Vec::new()),
+        false => (Key::gated(ready, gate.lane(), order, run), gate_value(gate)),
+    }
 }
 
 /// What a key counts for in the size of a commit: about the longest there is.

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use wf_dsl::Time;
 
+use super::gate::LimitId;
 use super::{Due, InboxKey, Ready};
 use crate::ids::{FrameId, Position, RunId};
 
@@ -21,6 +22,8 @@ pub enum Table {
     Event = b'e',
     /// `d|bucket2|hash16`: ids that senders gave.
     Dedupe = b'd',
+    /// `g|workflow2|lane8|priority1|order8|run16`: runnable runs that must pass a gate.
+    Gated = b'g',
     /// `i|signature4|hash8|position8`: events by what waits may look for.
     Inbox = b'i',
     /// `r|run16`: heads of runs.
@@ -51,11 +54,12 @@ pub enum Table {
 
 impl Table {
     /// All tables, in the order of their keys.
-    pub const ALL: [Table; 18] = [
+    pub const ALL: [Table; 19] = [
         Table::Chunk,
         Table::Dedupe,
         Table::Event,
         Table::Frame,
+        Table::Gated,
         Table::Inbox,
         Table::Journal,
         Table::Cron,
@@ -72,6 +76,9 @@ impl Table {
         Table::Cancel,
     ];
 }
+
+/// How the names of the meta rows of paused workflows begin.
+const PAUSED: &[u8] = b"paused/";
 
 /// A row's key.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -260,6 +267,70 @@ impl Key {
             let ready = Ready { workflow: u16::from_be_bytes(part(bytes, 1)), priority: bytes[3] };
             (ready, Position(u64::from_be_bytes(part(bytes, 4))), RunId::from_bytes(part(bytes, 12)))
         })
+    }
+
+    /// `g|workflow|lane|priority|order|run`
+    pub fn gated(ready: Ready, lane: u64, order: Position, run: RunId) -> Self {
+        let parts: [&[u8]; 5] = [
+            &ready.workflow.to_be_bytes(),
+            &lane.to_be_bytes(),
+            &[ready.priority],
+            &order.0.to_be_bytes(),
+            &run.bytes(),
+        ];
+        Key::build(Table::Gated, &parts)
+    }
+
+    /// All rows of a workflow's runs that must pass a gate.
+    pub fn gated_of(workflow: u16) -> Range<Key> {
+        Key::build(Table::Gated, &[&workflow.to_be_bytes()]).and_below()
+    }
+
+    /// All rows of one lane of those.
+    pub fn gated_lane(workflow: u16, lane: u64) -> Range<Key> {
+        Key::build(Table::Gated, &[&workflow.to_be_bytes(), &lane.to_be_bytes()]).and_below()
+    }
+
+    /// What a [`Key::gated`] was built of.
+    pub fn as_gated(&self) -> Option<(Ready, u64, Position, RunId)> {
+        let bytes: &[u8; 36] = self.0.as_slice().try_into().ok()?;
+        (bytes[0] == Table::Gated as u8).then(|| {
+            let ready = Ready { workflow: u16::from_be_bytes(part(bytes, 1)), priority: bytes[11] };
+            let order = Position(u64::from_be_bytes(part(bytes, 12)));
+            (ready, u64::from_be_bytes(part(bytes, 3)), order, RunId::from_bytes(part(bytes, 20)))
+        })
+    }
+
+    /// The workflow of a [`Key::queue`] or a [`Key::gated`].
+    pub fn queued_workflow(&self) -> Option<u16> {
+        let open = self.as_queue().map(|(ready, ..)| ready.workflow);
+        open.or_else(|| self.as_gated().map(|(ready, ..)| ready.workflow))
+    }
+
+    /// The run of a [`Key::queue`] or a [`Key::gated`].
+    pub fn queued_run(&self) -> Option<RunId> {
+        self.as_queue().map(|(.., run)| run).or_else(|| self.as_gated().map(|(.., run)| run))
+    }
+
+    /// `l|rule|id`
+    pub fn limit(rule: u32, id: LimitId) -> Self {
+        Key::build(Table::Limit, &[&rule.to_be_bytes(), &id.0])
+    }
+
+    /// `m|paused/workflow`: the workflow's runs do not begin.
+    pub fn paused(workflow: u16) -> Self {
+        Key::build(Table::Meta, &[PAUSED, &workflow.to_be_bytes()])
+    }
+
+    /// All rows of workflows that are paused.
+    pub fn all_paused() -> Range<Key> {
+        Key::build(Table::Meta, &[PAUSED]).and_below()
+    }
+
+    /// The workflow of a [`Key::paused`].
+    pub fn as_paused(&self) -> Option<u16> {
+        let number = self.0.strip_prefix(&[Table::Meta as u8])?.strip_prefix(PAUSED)?;
+        number.try_into().ok().map(u16::from_be_bytes)
     }
 
     /// `o|bucket|hash`

@@ -9,9 +9,10 @@ use std::time::Duration;
 use super::changes::Changes;
 use super::group::{Base, Changed, Group, log_end};
 use super::queue::Queue;
-use super::{Answer, Commit, CommitError, Decide, Fence, Health, Key, Receipt, Row, Store, StoreError, Table};
+use super::{Answer, Claims, Commit, CommitError, Decide, Fence, Health, Key, Receipt, Row, Store, StoreError, Table};
 use crate::ids::{Position, RunId};
 use crate::kind::BoxFuture;
+use wf_dsl::Time;
 
 /// A store in memory: everything is gone when it is dropped, except what [`MemoryStore::rows`] gave. A cheap clone;
 /// clones share the rows.
@@ -41,7 +42,7 @@ impl MemoryStore {
     pub fn from_rows(rows: impl IntoIterator<Item = Row>) -> Result<Self, StoreError> {
         let rows: BTreeMap<_, _> = rows.into_iter().map(|row| (row.key, row.value)).collect();
         let end = log_end(&rows)?;
-        let queue = Queue::open(&|range, most| Ok(keys(&rows, range, most)))?;
+        let queue = Queue::open(&|range, most| Ok(page(&rows, range, most)))?;
         Ok(MemoryStore { state: Arc::new(Mutex::new(State { rows, end, queue })), changes: Arc::default() })
     }
 
@@ -74,7 +75,8 @@ impl MemoryStore {
 impl State {
     fn apply(&mut self, changed: Changed) {
         changed.claimed.into_iter().for_each(|run| self.queue.take(run));
-        self.queue.changed(changed.rows.iter().map(|(key, value)| (key, value.is_some())));
+        let queued = changed.rows.iter().filter(|(key, _)| Queue::concerns(key));
+        self.queue.changed(queued.map(|(key, value)| (key, value.as_deref())));
         self.end = changed.end;
         for (key, value) in changed.rows {
             match value {
@@ -100,8 +102,8 @@ fn within(rows: &BTreeMap<Key, Vec<u8>>, range: Range<Key>) -> impl DoubleEndedI
     (range.start < range.end).then(|| rows.range(range)).into_iter().flatten()
 }
 
-fn keys(rows: &BTreeMap<Key, Vec<u8>>, range: Range<Key>, most: usize) -> Vec<Key> {
-    within(rows, range).take(most).map(|(key, _)| key.clone()).collect()
+fn page(rows: &BTreeMap<Key, Vec<u8>>, range: Range<Key>, most: usize) -> Vec<Row> {
+    within(rows, range).take(most).map(|(key, value)| Row { key: key.clone(), value: value.clone() }).collect()
 }
 
 impl Store for MemoryStore {
@@ -117,17 +119,19 @@ impl Store for MemoryStore {
         &self,
         _worker: u64,
         most: usize,
+        now: Time,
         _lease: Duration,
-    ) -> BoxFuture<'static, Result<Vec<(RunId, Fence)>, StoreError>> {
+    ) -> BoxFuture<'static, Result<Claims, StoreError>> {
         let State { rows, queue, .. } = &mut *self.state();
-        let fence = |run| Ok((run, Fence { version: rows.version(run)?.unwrap_or(0), epoch: 0 }));
-        let runs = queue.claim(most, &|range, most| Ok(keys(rows, range, most)));
-        Box::pin(ready(runs.and_then(|runs| runs.into_iter().map(fence).collect())))
+        let claims = queue.claims(most, now, &|range, most| Ok(page(rows, range, most)), &|run| rows.version(run));
+        Box::pin(ready(claims))
     }
 
     fn release(&self, held: &[(RunId, Fence)]) {
-        let queued = held.iter().filter(|(run, _)| self.state().queue.release(*run)).count();
-        if queued > 0 {
+        let State { rows, queue, .. } = &mut *self.state();
+        let read = |range, most| Ok(page(rows, range, most));
+        let given = held.iter().filter(|(run, _)| queue.release(*run, &read)).count();
+        if given > 0 {
             self.changes.ring([Table::Queue]);
         }
     }

@@ -7,13 +7,16 @@ mod changes;
 mod committer;
 pub mod conformance;
 mod folder;
+pub mod gate;
 mod group;
 pub mod key;
+mod lanes;
 mod layout;
 mod memory;
 mod mover;
 mod pending;
 mod queue;
+mod rooms;
 mod sled;
 mod stored;
 mod tree;
@@ -30,6 +33,7 @@ use crate::kind::BoxFuture;
 use wf_dsl::Time;
 
 pub use folder::OpenError;
+pub use gate::{Gate, LimitId, Pace, Slot};
 pub use key::{Key, Table};
 pub use layout::{Head, ROW_VERSION, Turn, events, join, split};
 pub use memory::MemoryStore;
@@ -54,18 +58,21 @@ pub trait Store: Send + Sync + 'static {
     /// be called again after a conflict. A panic in it fails this commit alone.
     fn decide(&self, keys: Vec<Key>, decide: Decide) -> BoxFuture<'static, Result<(Receipt, Answer), CommitError>>;
 
-    /// Runs that may go on, taken for this worker until the lease ends: one workflow after the other, in each by
-    /// priority and order. A run is given out once until it is [released](Store::release) or its lease ends; where
-    /// one process owns the store, a claim lasts as long as the process. Like a wake-up, a claim is a hint: the run
-    /// may have ended or parked meanwhile, and its version is 0 if it has no head.
+    /// Runs that may go on, taken for this worker until the lease ends: one workflow after the other, in each one lane
+    /// after the other, by priority and order; those behind a [`Gate`] as far as it has room at `now`. A run is given
+    /// out once until it is [released](Store::release) or its lease ends; where one process owns the store, a claim
+    /// lasts as long as the process. Like a wake-up, a claim is a hint: the run may have ended or parked meanwhile,
+    /// and its version is 0 if it has no head.
     fn claim(
         &self,
         worker: u64,
         most: usize,
+        now: Time,
         lease: Duration,
-    ) -> BoxFuture<'static, Result<Vec<(RunId, Fence)>, StoreError>>;
+    ) -> BoxFuture<'static, Result<Claims, StoreError>>;
 
-    /// Gives runs back that are no longer worked on. Those that are in the queue by then can be claimed again.
+    /// Gives runs back that are no longer worked on, with the slots that they took. Those that are in the queue by then
+    /// can be claimed again.
     fn release(&self, held: &[(RunId, Fence)]);
 
     /// Extends leases; gives those that were lost.
@@ -188,6 +195,8 @@ pub struct NewRun {
     pub version: u64,
     /// Its place in the queue if it is runnable; its order is the position that the head gets.
     pub ready: Option<Ready>,
+    /// What it must pass to be claimed.
+    pub gate: Gate,
     /// Whether the committing worker takes the run at once, as [`Store::claim`] would give it.
     pub claimed: bool,
 }
@@ -208,6 +217,43 @@ pub struct Ready {
     pub workflow: u16,
     /// Smaller goes first.
     pub priority: u8,
+}
+
+impl Ready {
+    /// The priority of runs that have begun. They go before all that have not, and go on in a paused workflow.
+    pub const WOKEN: u8 = 0;
+
+    /// Where a run stands that goes on.
+    pub fn woken(run: RunId) -> Self {
+        Ready { workflow: run.workflow, priority: Ready::WOKEN }
+    }
+}
+
+/// What [`Store::claim`] gives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// The runs, in their order.
+    pub runs: Vec<Claim>,
+    /// Asking again at once may give more.
+    pub more: bool,
+    /// When asking again may give more, if nothing else happens.
+    pub due: Option<Time>,
+}
+
+/// A run that was claimed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The run.
+    pub run: RunId,
+    /// Its version, and the epoch of the claim.
+    pub fence: Fence,
+    /// Its row in the queue.
+    pub row: Key,
+    /// It came through its [`Gate`], and occupies the slots until it is released.
+    pub passed: bool,
+    /// How far the pace of its gate has come. Where a claim is no row, the first commit for the run raises the number of
+    /// the pace's row to this.
+    pub pace: Option<(LimitId, u64)>,
 }
 
 /// A write of a commit.
@@ -237,7 +283,23 @@ pub enum Write {
         ready: Ready,
         /// Its order among those of its workflow and priority: a position of the log.
         order: Position,
+        /// What it must pass to be claimed.
+        gate: Gate,
     },
+    /// Puts a number into a row, unless the row has a greater one.
+    Raise {
+        /// The row.
+        key: Key,
+        /// The number.
+        to: u64,
+    },
+}
+
+impl Write {
+    /// Puts a run that has begun, or that no gate holds, into the queue.
+    pub fn wake(run: RunId, order: Position) -> Self {
+        Write::Queue { run, ready: Ready::woken(run), order, gate: Gate::default() }
+    }
 }
 
 /// What a durable commit tells its caller.

@@ -2,94 +2,208 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound::{Excluded, Unbounded};
-use std::ops::Range;
 
-use super::{Key, StoreError, Table};
+use wf_dsl::Time;
+
+use super::gate::{LimitId, PACE_RULE};
+use super::lanes::{GatedLanes, Lane, ReadRows, workflows_in};
+use super::layout::read_number;
+use super::rooms::{Rooms, Waiting};
+use super::{Claim, Claims, Fence, Key, Ready, StoreError, Table};
 use crate::ids::RunId;
 
-/// How many rows of a workflow's queue are read at a time, and half of what is kept of them.
-const PAGE: usize = 256;
-
-/// Reads keys of the store: at most so many, in order.
-pub(super) type ReadKeys<'a> = &'a dyn Fn(Range<Key>, usize) -> Result<Vec<Key>, StoreError>;
-
-/// The queue's front and the claims. It holds at most two pages a workflow, however long the queue is, and reads each
+/// The queue's front and the claims. Of each lane it holds two pages at most, however long the lane is, and reads each
 /// row once; rows that arrive before what was read are told to it by [`Queue::changed`].
 ///
-/// Claims end with the process, as does the one worker that can hold them.
+/// Claims end with the process, as does the one worker that can hold them, and with them the slots that they occupy.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    lanes: BTreeMap<u16, Lane>,
+    workflows: BTreeMap<u16, Lanes>,
     /// The workflow that was served last; the next one has its turn.
     served: u16,
-    /// Claimed runs with their rows in the queue: they have none once they are parked or have ended.
-    claims: HashMap<RunId, BTreeSet<Key>>,
+    claims: HashMap<RunId, Held>,
+    rooms: Rooms,
+    /// Workflows whose runs do not begin.
+    paused: BTreeSet<u16>,
+    /// Lanes that stand still because their workflow is paused.
+    standing: Vec<Waiting>,
+    /// Numbers the turns of lanes.
+    turns: u64,
 }
 
-/// The front of one workflow's queue.
+/// What one workflow has in the queue.
 #[derive(Debug)]
-struct Lane {
-    /// Rows that may be claimed, all of them before `read_to`.
-    front: BTreeSet<Key>,
-    /// What lies behind was not read; none when the end was reached.
-    unread: Option<Range<Key>>,
+struct Lanes {
+    open: Lane,
+    gated: GatedLanes,
+}
+
+/// A claimed run.
+#[derive(Debug, Default)]
+struct Held {
+    /// Its rows in the queue: none once it is parked or has ended.
+    rows: BTreeSet<Key>,
+    /// What it occupies.
+    slots: Vec<LimitId>,
+}
+
+/// How many lanes that have no room one look at the queue passes over, so that it does not take long.
+const LOOKED_AT_MAX: usize = 1_024;
+
+/// What one look at the queue gave.
+#[derive(Debug, Default)]
+pub(super) struct Claimed {
+    pub(super) runs: Vec<Taken>,
+    /// It was given up before the end: another look may give more.
+    pub(super) more: bool,
+}
+
+/// A run that was taken out of the queue.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) run: RunId,
+    pub(super) row: Key,
+    /// It came through a gate.
+    pub(super) passed: bool,
+    /// How far its pace has come.
+    pub(super) pace: Option<(LimitId, u64)>,
 }
 
 impl Queue {
     /// A queue over the rows that a store has at its start.
-    pub(super) fn open(read: ReadKeys<'_>) -> Result<Self, StoreError> {
-        let mut queue = Queue::default();
-        let mut rest = Key::all(Table::Queue);
-        while let Some(first) = read(rest.clone(), 1)?.pop() {
-            let Some((ready, ..)) = first.as_queue() else {
-                rest.start = first.next();
-                continue;
+    pub(super) fn open(read: ReadRows<'_>) -> Result<Self, StoreError> {
+        let mut queue = Queue { turns: u64::MAX / 2, ..Queue::default() };
+        let open = workflows_in(Table::Queue, read)?;
+        let gated = workflows_in(Table::Gated, read)?;
+        for workflow in open.iter().chain(&gated).copied() {
+            let lanes = Lanes {
+                open: Lane::open(workflow, open.contains(&workflow)),
+                gated: GatedLanes::new(workflow, gated.contains(&workflow)),
             };
-            let lane = Key::queue_of(ready.workflow);
-            rest.start = lane.end.clone();
-            queue.lanes.insert(ready.workflow, Lane { front: BTreeSet::new(), unread: Some(lane) });
+            queue.workflows.insert(workflow, lanes);
         }
+        let paused = read(Key::all_paused(), usize::from(u16::MAX))?;
+        queue.paused = paused.iter().filter_map(|row| row.key.as_paused()).collect();
         Ok(queue)
     }
 
-    /// Takes at most `most` runs: one workflow after the other, in each by priority and order.
-    pub(super) fn claim(&mut self, most: usize, read: ReadKeys<'_>) -> Result<Vec<RunId>, StoreError> {
-        let mut taken = Vec::new();
-        while taken.len() < most {
-            let behind = self.lanes.range((Excluded(self.served), Unbounded)).next();
-            let Some((&workflow, _)) = behind.or_else(|| self.lanes.iter().next()) else { break };
+    /// Takes at most `most` runs: one workflow after the other, in each one lane after the other, by priority and order.
+    fn claim(&mut self, most: usize, now: Time, read: ReadRows<'_>) -> Result<Claimed, StoreError> {
+        self.rooms.tidy(now);
+        let mut claimed = Claimed::default();
+        let mut budget = LOOKED_AT_MAX;
+        let mut idle = 0;
+        while claimed.runs.len() < most && idle < self.workflows.len() && budget > 0 {
+            let behind = self.workflows.range((Excluded(self.served), Unbounded)).next();
+            let Some((&workflow, _)) = behind.or_else(|| self.workflows.iter().next()) else { break };
             self.served = workflow;
-            match self.pop(workflow, read)? {
-                Some(run) => taken.push(run),
-                None => {
-                    self.lanes.remove(&workflow);
-                }
+            idle += 1;
+            if let Some(run) = self.pop(workflow, now, &mut budget, read)? {
+                claimed.runs.push(run);
+                idle = 0;
             }
         }
-        Ok(taken)
+        claimed.more = budget == 0;
+        Ok(claimed)
+    }
+
+    /// What [`Store::claim`](super::Store::claim) gives.
+    pub(super) fn claims(
+        &mut self,
+        most: usize,
+        now: Time,
+        read: ReadRows<'_>,
+        version: &dyn Fn(RunId) -> Result<Option<u64>, StoreError>,
+    ) -> Result<Claims, StoreError> {
+        let Claimed { runs, more } = self.claim(most, now, read)?;
+        let claim = |Taken { run, row, passed, pace }| {
+            let fence = Fence { version: version(run)?.unwrap_or(0), epoch: 0 };
+            Ok(Claim { run, fence, row, passed, pace })
+        };
+        let runs = runs.into_iter().map(claim).collect::<Result<_, StoreError>>()?;
+        Ok(Claims { runs, more, due: self.rooms.due() })
     }
 
     /// Takes the next run of a workflow.
-    fn pop(&mut self, workflow: u16, read: ReadKeys<'_>) -> Result<Option<RunId>, StoreError> {
-        let Some(lane) = self.lanes.get_mut(&workflow) else { return Ok(None) };
-        loop {
-            let Some(key) = lane.front.pop_first() else {
-                if lane.read_page(read)? {
-                    continue;
-                }
-                return Ok(None);
-            };
+    fn pop(
+        &mut self,
+        workflow: u16,
+        now: Time,
+        budget: &mut usize,
+        read: ReadRows<'_>,
+    ) -> Result<Option<Taken>, StoreError> {
+        let Some(lanes) = self.workflows.get_mut(&workflow) else { return Ok(None) };
+        while let Some(key) = lanes.open.first(read)? {
+            lanes.open.remove(&key);
             let Some((_, _, run)) = key.as_queue() else { continue };
-            let mut fresh = false;
-            self.claims
-                .entry(run)
-                .or_insert_with(|| {
-                    fresh = true;
-                    BTreeSet::new()
-                })
-                .insert(key);
+            let fresh = !self.claims.contains_key(&run);
+            self.claims.entry(run).or_default().rows.insert(key.clone());
             if fresh {
-                return Ok(Some(run));
+                return Ok(Some(Taken { run, row: key, passed: false, pace: None }));
+            }
+        }
+        self.pop_gated(workflow, now, budget, read)
+    }
+
+    fn pop_gated(
+        &mut self,
+        workflow: u16,
+        now: Time,
+        budget: &mut usize,
+        read: ReadRows<'_>,
+    ) -> Result<Option<Taken>, StoreError> {
+        while *budget > 0 {
+            let due = self.rooms.next_due(now);
+            self.make_ready(due);
+            let Some(lanes) = self.workflows.get_mut(&workflow) else { break };
+            let Some((waiting, key, gate)) = lanes.gated.next(read)? else { break };
+            let (_, turn, (_, lane)) = waiting;
+            let Some((key, (ready, .., run))) = key.and_then(|key| Some((key.clone(), key.as_gated()?))) else {
+                // Its last run was cancelled while it waited: what it was let through for is for others.
+                let next = self.rooms.next_with_room(&gate);
+                self.make_ready(next);
+                continue;
+            };
+            self.turns += 1;
+            if self.paused.contains(&workflow) && ready.priority != Ready::WOKEN {
+                self.standing.push(waiting);
+                continue;
+            }
+            if self.claims.contains_key(&run) {
+                lanes.gated.remove(&key);
+                self.claims.entry(run).or_default().rows.insert(key);
+                lanes.gated.make_ready(lane, ready.priority, turn);
+                continue;
+            }
+            if let Some(pace) = gate.pace.filter(|pace| !self.rooms.knows(pace)) {
+                let row = Key::limit(PACE_RULE, pace.of);
+                let row = read(row.clone()..row.next(), 1)?.pop();
+                self.rooms.learn(pace, row.and_then(|row| read_number(&row.value)).unwrap_or(0));
+            }
+            let entered = self.rooms.enter(&gate, waiting, now);
+            if entered.is_some() {
+                lanes.gated.remove(&key);
+                lanes.gated.make_ready(lane, ready.priority, self.turns);
+                let slots: Vec<LimitId> = gate.slots.iter().map(|slot| slot.of).collect();
+                self.claims.insert(run, Held { rows: BTreeSet::from([key.clone()]), slots });
+            } else {
+                *budget -= 1;
+            }
+            // Whoever waits for something of this gate that has room is next to look.
+            let next = self.rooms.next_with_room(&gate);
+            self.make_ready(next);
+            if let Some(arrival) = entered {
+                let pace = gate.pace.zip(arrival).map(|(pace, arrival)| (pace.of, arrival));
+                return Ok(Some(Taken { run, row: key, passed: true, pace }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn make_ready(&mut self, lanes: Vec<Waiting>) {
+        for (priority, turn, (workflow, lane)) in lanes {
+            if let Some(lanes) = self.workflows.get_mut(&workflow) {
+                lanes.gated.make_ready(lane, priority, turn);
             }
         }
     }
@@ -99,72 +213,78 @@ impl Queue {
         self.claims.entry(run).or_default();
     }
 
-    /// Takes note of rows that were put (true) or deleted.
-    pub(super) fn changed<'a>(&mut self, rows: impl Iterator<Item = (&'a Key, bool)>) {
-        for (key, put) in rows {
-            let Some((ready, _, run)) = key.as_queue() else { continue };
-            match (self.claims.get_mut(&run), put) {
-                (Some(keys), true) => {
-                    keys.insert(key.clone());
+    /// Whether a row means something to the queue.
+    pub(super) fn concerns(key: &Key) -> bool {
+        match key.as_bytes().first() {
+            Some(&letter) if letter == Table::Queue as u8 || letter == Table::Gated as u8 => true,
+            Some(&letter) => letter == Table::Meta as u8 && key.as_paused().is_some(),
+            None => false,
+        }
+    }
+
+    /// Takes note of rows that [concern](Queue::concerns) it, and that were put or deleted.
+    pub(super) fn changed<'a>(&mut self, rows: impl Iterator<Item = (&'a Key, Option<&'a [u8]>)>) {
+        for (key, value) in rows {
+            if let Some(workflow) = key.as_paused() {
+                self.pause(workflow, value.is_some());
+                continue;
+            }
+            let Some((workflow, run)) = key.queued_workflow().zip(key.queued_run()) else { continue };
+            match (self.claims.get_mut(&run), value) {
+                (Some(claim), Some(_)) => {
+                    claim.rows.insert(key.clone());
                 }
-                (Some(keys), false) => {
-                    keys.remove(key);
+                (Some(claim), None) => {
+                    claim.rows.remove(key);
                 }
-                (None, true) => self.insert(ready.workflow, key.clone()),
-                (None, false) => {
-                    if let Some(lane) = self.lanes.get_mut(&ready.workflow) {
-                        lane.front.remove(key);
+                (None, Some(value)) => self.insert(workflow, key.clone(), value),
+                (None, None) => {
+                    if let Some(lanes) = self.workflows.get_mut(&workflow) {
+                        lanes.open.remove(key);
+                        lanes.gated.remove(key);
                     }
                 }
             }
         }
     }
 
-    fn insert(&mut self, workflow: u16, key: Key) {
-        let lane = self.lanes.entry(workflow).or_insert_with(|| Lane { front: BTreeSet::new(), unread: None });
-        lane.insert(key, &Key::queue_of(workflow).end);
+    fn insert(&mut self, workflow: u16, key: Key, value: &[u8]) {
+        self.turns += 1;
+        let none = || Lanes { open: Lane::open(workflow, false), gated: GatedLanes::new(workflow, false) };
+        let lanes = self.workflows.entry(workflow).or_insert_with(none);
+        match key.as_gated() {
+            Some(_) => lanes.gated.insert(key, value, self.turns),
+            None => lanes.open.insert(key),
+        }
     }
 
-    /// Gives a run back; true if it is still in the queue.
-    pub(super) fn release(&mut self, run: RunId) -> bool {
-        let keys = self.claims.remove(&run).unwrap_or_default();
-        let queued = !keys.is_empty();
-        for key in keys {
-            if let Some((ready, ..)) = key.as_queue() {
-                self.insert(ready.workflow, key);
-            }
+    fn pause(&mut self, workflow: u16, paused: bool) {
+        if paused {
+            self.paused.insert(workflow);
+        } else if self.paused.remove(&workflow) {
+            let (again, still): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut self.standing).into_iter().partition(|(.., (of, _))| *of == workflow);
+            self.standing = still;
+            self.make_ready(again);
         }
-        queued
+    }
+
+    /// Gives a run back; true if anything can be claimed because of it.
+    pub(super) fn release(&mut self, run: RunId, read: ReadRows<'_>) -> bool {
+        let Some(Held { rows, slots }) = self.claims.remove(&run) else { return false };
+        let changed = !rows.is_empty() || !slots.is_empty();
+        for key in rows {
+            let Some(workflow) = key.queued_workflow() else { continue };
+            let value = read(key.clone()..key.next(), 1).ok().and_then(|mut rows| rows.pop()).map(|row| row.value);
+            self.insert(workflow, key, &value.unwrap_or_default());
+        }
+        let next = self.rooms.leave(&slots);
+        self.make_ready(next);
+        changed
     }
 
     /// Whether a run is taken.
     pub(super) fn holds(&self, run: RunId) -> bool {
         self.claims.contains_key(&run)
-    }
-}
-
-impl Lane {
-    /// Reads the next page; false if there is none.
-    fn read_page(&mut self, read: ReadKeys<'_>) -> Result<bool, StoreError> {
-        let Some(unread) = &mut self.unread else { return Ok(false) };
-        let page = read(unread.clone(), PAGE)?;
-        match page.last() {
-            Some(last) if page.len() == PAGE => unread.start = last.next(),
-            _ => self.unread = None,
-        }
-        self.front.extend(page);
-        Ok(!self.front.is_empty())
-    }
-
-    fn insert(&mut self, key: Key, end: &Key) {
-        if self.unread.as_ref().is_some_and(|unread| key >= unread.start) {
-            return; // it will be read
-        }
-        self.front.insert(key);
-        if self.front.len() > 2 * PAGE
-            && let Some(last) = self.front.pop_last()
-        {
-            self.unread = Some(last..end.clone());
-        }
     }
 }

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use wf_dsl::Time;
 
 use super::committer::{Committer, Shared, locked};
 use super::folder::{Folder, OpenError};
@@ -17,7 +18,9 @@ use super::queue::Queue;
 use super::stored::Stored;
 use super::tree::{Tree, sled_error};
 use super::wal::{Values, Wal};
-use super::{Answer, Commit, CommitError, Decide, Fence, Health, Key, Receipt, Row, Store, StoreError, Table, mover};
+use super::{
+    Answer, Claims, Commit, CommitError, Decide, Fence, Health, Key, Receipt, Row, Store, StoreError, Table, mover,
+};
 use crate::ids::RunId;
 use crate::kind::BoxFuture;
 
@@ -78,7 +81,7 @@ impl SledStore {
         let stored = Stored { tree, pending: Pending::after(wal.last()) };
         let unreadable = |error: StoreError| OpenError::damaged(dir, error.to_string());
         let end = log_end(&stored).map_err(unreadable)?;
-        let queue = Queue::open(&|range, most| stored.keys(range, most)).map_err(unreadable)?;
+        let queue = Queue::open(&|range, most| stored.scan(range, false, most)).map_err(unreadable)?;
         let shared = Arc::new(Shared::new(stored, queue));
         let committer = Committer::new(shared.clone(), wal, end);
         let mover = shared.clone();
@@ -137,19 +140,22 @@ impl Store for SledStore {
         &self,
         _worker: u64,
         most: usize,
+        now: Time,
         _lease: Duration,
-    ) -> BoxFuture<'static, Result<Vec<(RunId, Fence)>, StoreError>> {
+    ) -> BoxFuture<'static, Result<Claims, StoreError>> {
         let stored = &self.shared.stored;
-        let runs = locked(&self.shared.queue).claim(most, &|range, most| stored.keys(range, most));
-        let fence = |run| Ok((run, Fence { version: stored.version(run)?.unwrap_or(0), epoch: 0 }));
-        Box::pin(ready(runs.and_then(|runs| runs.into_iter().map(fence).collect())))
+        let read = |range, most| stored.scan(range, false, most);
+        let claims = locked(&self.shared.queue).claims(most, now, &read, &|run| stored.version(run));
+        Box::pin(ready(claims))
     }
 
     fn release(&self, held: &[(RunId, Fence)]) {
+        let stored = &self.shared.stored;
+        let read = |range, most| stored.scan(range, false, most);
         let mut queue = locked(&self.shared.queue);
-        let queued = held.iter().filter(|(run, _)| queue.release(*run)).count();
+        let given = held.iter().filter(|(run, _)| queue.release(*run, &read)).count();
         drop(queue);
-        if queued > 0 {
+        if given > 0 {
             self.shared.changes.ring([Table::Queue]);
         }
     }

@@ -30,12 +30,6 @@ impl Stored {
         })
     }
 
-    /// At most the first `most` keys of a range.
-    pub(super) fn keys(&self, range: Range<Key>, most: usize) -> Result<Vec<Key>, StoreError> {
-        let rows = self.scan(range, false, most)?;
-        Ok(rows.into_iter().map(|row| row.key).collect())
-    }
-
     fn items<'a>(
         &'a self,
         layers: &'a Layers,

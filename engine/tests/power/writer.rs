@@ -10,8 +10,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use wf_engine::store::{
-    BornOf, Commit, CommitError, Durability, Fence, Guard, Head, Health, Key, NewEvent, NewRun, Ready, Row, Store,
-    Table, Turn, Write, events, split,
+    BornOf, Commit, CommitError, Durability, Fence, Gate, Guard, Head, Health, Key, NewEvent, NewRun, Ready, Row,
+    Store, Table, Turn, Write, events, split,
 };
 use wf_engine::{EventId, Position, RunId, SledOptions, SledStore};
 
@@ -136,7 +136,8 @@ fn commit(sender: u32, number: u32, large: bool) -> Commit {
     if number == 1 {
         let ready = Some(Ready { workflow: 1, priority: 5 });
         let head = b"head".to_vec();
-        let born = NewRun { run: run(sender), born_of: BornOf::Here(0), head, version: 1, ready, claimed: true };
+        let (born_of, gate) = (BornOf::Here(0), Gate::default());
+        let born = NewRun { run: run(sender), born_of, head, version: 1, ready, gate, claimed: true };
         commit.runs.push(born);
     } else {
         commit.guards.push(Guard::Run { run: run(sender), fence: Fence { version: number.into(), epoch: 0 } });

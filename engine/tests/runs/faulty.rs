@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use wf_engine::store::{Answer, Commit, CommitError, Decide, Fence, Health, Key, Receipt, Row, StoreError, Table};
+use wf_dsl::Time;
+use wf_engine::store::{
+    Answer, Claims, Commit, CommitError, Decide, Fence, Health, Key, Receipt, Row, StoreError, Table,
+};
 use wf_engine::{BoxFuture, MemoryStore, RunId, Store};
 
 /// Where the process ends.
@@ -98,9 +101,10 @@ impl Store for Faulty {
         &self,
         worker: u64,
         most: usize,
+        now: Time,
         lease: Duration,
-    ) -> BoxFuture<'static, Result<Vec<(RunId, Fence)>, StoreError>> {
-        self.read(|| self.inner.claim(worker, most, lease))
+    ) -> BoxFuture<'static, Result<Claims, StoreError>> {
+        self.read(|| self.inner.claim(worker, most, now, lease))
     }
 
     fn release(&self, held: &[(RunId, Fence)]) {
