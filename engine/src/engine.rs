@@ -16,7 +16,7 @@ use crate::observe::Observer;
 use crate::redact::{Redactor, SECRET_BYTES_MIN};
 use crate::registry::Registry;
 use crate::report::{self, DelayedEvent, RunReport};
-use crate::run::{Live, Record};
+use crate::run::{Live, Record, StateLimits};
 use crate::send::{Event, Incoming, Receipt};
 use crate::start;
 use crate::store::{Health, MemoryStore, Store};
@@ -146,6 +146,13 @@ impl Builder {
     #[must_use]
     pub fn secrets(mut self, secrets: BTreeMap<String, Arc<str>>) -> Self {
         self.live.secrets = secrets;
+        self
+    }
+
+    /// How much a run may hold; see [`StateLimits`] for what happens to one that would hold more.
+    #[must_use]
+    pub fn state_limits(mut self, limits: StateLimits) -> Self {
+        self.live.limits = limits;
         self
     }
 

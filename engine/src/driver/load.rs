@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::ids::{FrameId, Position, RunId};
 use crate::registry::Registry;
 use crate::rows::{self, EventRow, Unreadable};
-use crate::run::{Blob, Frame, Place, Run, Stored};
+use crate::run::{Blob, Frame, Run};
 use crate::store::{Key, Row, Store, Turn};
 
 /// The most rows of one read.
@@ -98,6 +98,7 @@ pub(crate) async fn load(store: &dyn Store, registry: &Registry, id: RunId) -> R
         }
     }
     fill_blobs(store, &mut run).await?;
+    run.weigh();
     Ok(Some(Box::new(Loaded { run, definition, birth, snapshot, timers, waits, origin: event.origin })))
 }
 
@@ -187,7 +188,7 @@ fn frame_of(key: &Key) -> Result<FrameId, Unreadable> {
 async fn fill_blobs(store: &dyn Store, run: &mut Run) -> Result<(), Error> {
     let id = run.id;
     let mut wanted = BTreeSet::new();
-    each_stored(run, &mut |stored| {
+    run.each_stored(&mut |stored| {
         if let Some(blob) = stored.blob {
             wanted.insert((blob.first, blob.bytes));
         }
@@ -196,7 +197,7 @@ async fn fill_blobs(store: &dyn Store, run: &mut Run) -> Result<(), Error> {
     for (first, bytes) in wanted {
         values.insert(first, blob(store, id, Blob { first, bytes }).await?);
     }
-    each_stored(run, &mut |stored| {
+    run.each_stored(&mut |stored| {
         if let Some(value) = stored.blob.and_then(|blob| values.get(&blob.first)) {
             stored.value = value.clone();
         }
@@ -209,22 +210,4 @@ pub(crate) async fn blob(store: &dyn Store, id: RunId, blob: Blob) -> Result<Val
     let keys: Vec<Key> = rows::chunk_keys(id, blob.first, blob.bytes).collect();
     let json = chunks(store, keys).await?;
     Ok(serde_json::from_slice(&json).map_err(|error| Unreadable::new(&Key::chunk(id, blob.first), error))?)
-}
-
-fn each_stored(run: &mut Run, visit: &mut dyn FnMut(&mut Stored)) {
-    visit(&mut run.head.output);
-    run.head.vars.values_mut().for_each(&mut *visit);
-    for frame in run.frames.values_mut() {
-        frame.outputs.values_mut().for_each(&mut *visit);
-        match &mut frame.place {
-            Place::Fork { fork, .. } => fork.items.iter_mut().chain(&mut fork.keys).for_each(&mut *visit),
-            Place::Ended { output, .. } => visit(output),
-            _ => {}
-        }
-        for block in &mut frame.blocks {
-            if let Some(crate::run::Exit::Finish(output)) = &mut block.then {
-                visit(output);
-            }
-        }
-    }
 }

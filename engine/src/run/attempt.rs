@@ -171,7 +171,13 @@ impl<'a> Decision<'a> {
         }
         let attempt = frame.tries.get(&step).map_or(1, |tries| tries.attempt);
         let step = self.step_named(&step);
-        match outcome.and_then(|output| self.accept(step, &output)) {
+        let accepted = outcome.and_then(|output| self.accept(step, &output));
+        let accepted = accepted.and_then(|output| {
+            let room = self.check_room(step, &output);
+            room.map_err(|full| StepError { retriable: Some(false), ..StepError::new(full.code, full.message) })?;
+            Ok(output)
+        });
+        match accepted {
             Ok(output) => {
                 let output = self.store(output);
                 if let Some(key) = key {

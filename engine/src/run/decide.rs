@@ -546,6 +546,9 @@ impl<'a> Decision<'a> {
 
     /// Records that a step ended well, and goes on.
     pub(super) fn finish_step(&mut self, id: FrameId, step: &'a Step, output: Value) {
+        if let Err(failure) = self.check_room(step, &output) {
+            return self.fail(id, step, failure);
+        }
         let output = self.store(output);
         self.emit(id, Fact::Finished { step: step.id.clone(), output });
         self.go_on_behind(id, step);
@@ -591,7 +594,9 @@ impl<'a> Decision<'a> {
     ) -> Result<(), Failure> {
         let mut changed = Vec::with_capacity(values.len());
         for (name, form) in values {
-            changed.push((name.value.clone(), self.bounded(step, self.fill(id, step, "set", form)?)?));
+            let value = self.bounded(step, self.fill(id, step, "set", form)?)?;
+            self.check_room(step, &value)?;
+            changed.push((name.value.clone(), value));
         }
         let changed = changed.into_iter().map(|(name, value)| (name, self.store(value))).collect();
         self.emit(id, Fact::Set { step: step.id.clone(), values: changed });

@@ -45,8 +45,9 @@ impl<'a> Decision<'a> {
             Some(MaxFailures::Percent(percent)) => Some((f64::from(total) * percent / 100.0) as u32),
             None => None,
         };
-        let items = self.store(Value::List(items));
-        let keys = keys.map(|keys| self.store(Value::List(Arc::new(keys))));
+        let (items, keys) = (Value::List(items), keys.map(|keys| Value::List(Arc::new(keys))));
+        self.check_room(step, &items)?;
+        let (items, keys) = (self.store(items), keys.map(|keys| self.store(keys)));
         self.fork(id, step, total, limit, Some(items), keys, failures_max)
     }
 
@@ -138,15 +139,19 @@ impl<'a> Decision<'a> {
             if !room {
                 return;
             }
-            let (base, begun) = (fork.base, fork.begun);
+            let (base, begun, total) = (fork.base, fork.begun, fork.total);
             let frames = FrameId(base)..FrameId(base + begun);
             if let Some(starved) = self.run.starved.range(frames).next().copied() {
                 self.run.starved.remove(&starved);
                 self.wake(starved);
                 continue;
             }
-            if begun == fork.total {
+            if begun == total {
                 return;
+            }
+            if let Err(failure) = self.check_frames(step) {
+                self.withdraw(id, Exit::Error(failure));
+                continue;
             }
             let list = part_list(step, begun);
             self.emit(id, Fact::Branched { index: begun });

@@ -18,6 +18,7 @@ mod key;
 mod retry;
 mod scope;
 mod wait;
+mod weight;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -40,6 +41,7 @@ pub use inbox::{Awaited, AwaitedEvent, Candidate, Inbox, Signature};
 pub(crate) use scope::EventScope;
 pub use scope::Live;
 pub use stored::{BLOB_BYTES, Blob, Stored};
+pub use weight::{FRAMES_MAX, STATE_BYTES_MAX, StateLimits};
 
 /// The event that a run was born of, as its expressions see it.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,6 +91,8 @@ pub struct Run {
     pub(crate) cut_off: BTreeSet<FrameId>,
     /// Frames that are gone since their rows were written.
     pub(crate) gone: BTreeSet<FrameId>,
+    /// How much it holds. Not stored.
+    pub(crate) weight: weight::Weight,
 }
 
 /// The part of a run's state that belongs to no frame.
@@ -184,6 +188,7 @@ impl Run {
             starved: BTreeSet::new(),
             cut_off: BTreeSet::new(),
             gone: BTreeSet::new(),
+            weight: weight::Weight::default(),
         }
     }
 
@@ -267,7 +272,7 @@ impl Run {
                 self.head.due = *due;
                 self.head.started = *at;
                 self.dirty.insert(*id);
-                vars.values().for_each(|value| self.take_chunks(value));
+                vars.values().for_each(|value| self.take_in(value));
             }
             Fact::Entered { step, forget, again } => {
                 let frame = self.frame_mut(*id);
@@ -294,7 +299,7 @@ impl Run {
             Fact::Set { values, .. } => {
                 self.dirty.insert(*id);
                 self.head.vars.extend(values.iter().map(|(name, value)| (name.clone(), value.clone())));
-                values.values().for_each(|value| self.take_chunks(value));
+                values.values().for_each(|value| self.take_in(value));
             }
             Fact::Opened { step, role, due, error, then } => {
                 if step.is_none() {
@@ -348,7 +353,7 @@ impl Run {
                 }
                 frame.last = Some(step.clone());
                 frame.place = Place::At { step: step.clone() };
-                self.take_chunks(output);
+                self.take_in(output);
             }
             Fact::Slept { step, until } => {
                 self.frame_mut(*id).place = Place::Sleep { step: step.clone(), until: *until };
@@ -369,7 +374,7 @@ impl Run {
                 frame.outputs.insert(step.clone(), output.clone());
                 frame.cursor = frame.cursor.max(*cursor);
                 frame.place = Place::At { step: step.clone() };
-                self.take_chunks(output);
+                self.take_in(output);
             }
             Fact::Invoked { step, run, detached, due } => {
                 if !detached {
@@ -389,7 +394,7 @@ impl Run {
                 };
                 self.head.next_frame = self.head.next_frame.max(base + total);
                 self.frame_mut(*id).place = Place::Fork { step: step.clone(), fork: Box::new(fork) };
-                items.iter().chain(keys).for_each(|values| self.take_chunks(values));
+                items.iter().chain(keys).for_each(|values| self.take_in(values));
             }
             Fact::Branched { index } => self.branch(*id, *index, *at),
             Fact::Withdrawn { then, winner, .. } => {
@@ -410,7 +415,7 @@ impl Run {
                 self.head.ended = Some(*at);
                 self.head.output = output.clone();
                 self.head.failure = failure.clone();
-                self.take_chunks(output);
+                self.take_in(output);
             }
         }
     }
@@ -422,7 +427,9 @@ impl Run {
         }
     }
 
-    fn take_chunks(&mut self, stored: &Stored) {
+    /// Takes note of a value that the run holds from now on.
+    fn take_in(&mut self, stored: &Stored) {
+        self.weight.take_in(stored);
         if let Some(blob) = stored.blob {
             let chunks = blob.bytes.div_ceil(crate::store::CHUNK_BYTES as u32);
             self.head.next_chunk = self.head.next_chunk.max(blob.first + chunks);
@@ -435,6 +442,7 @@ impl Run {
         fork.begun += 1;
         let child = FrameId(fork.base + index);
         let parent = Parent { frame: id, step: step.clone(), index };
+        self.weight.begin();
         self.frames.insert(child, Frame::new(Some(parent), at, cursor));
         self.dirty.insert(child);
     }

@@ -10,20 +10,24 @@ use super::Run;
 use super::fact::Failure;
 use super::frame::{Parent, Place};
 use super::key::Visit;
+use super::weight::StateLimits;
 use crate::ids::FrameId;
 
-/// What is read live and belongs to no plan: configuration and secrets.
+/// What is read live and belongs to no plan: configuration, secrets, limits.
 #[derive(Clone, Debug)]
 pub struct Live {
     /// `config` as an object.
     pub config: Value,
     /// Secrets by name.
     pub secrets: BTreeMap<String, Arc<str>>,
+    /// How much a run may hold.
+    pub limits: StateLimits,
 }
 
 impl Default for Live {
     fn default() -> Self {
-        Live { config: Value::Object(Arc::new(Object::new())), secrets: BTreeMap::new() }
+        let config = Value::Object(Arc::new(Object::new()));
+        Live { config, secrets: BTreeMap::new(), limits: StateLimits::default() }
     }
 }
 

@@ -123,6 +123,7 @@ impl<'a> Decision<'a> {
             let filter = event.filter.as_ref();
             if self.fits(id, &step.id, awaited, filter, candidate, &trigger).map_err(|failure| (step, failure))? {
                 if self.has_slot(id) {
+                    self.check_room(step, &trigger.data).map_err(|failure| (step, failure))?;
                     self.receive(id, step, case, candidate.position, &trigger);
                 }
                 return Ok(());

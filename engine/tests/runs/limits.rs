@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
-use wf_engine::run::{ERROR_DATA_BYTES_MAX, ITEMS_MAX, KEY_BYTES_MAX, OUTPUT_BYTES_MAX, Status};
+use wf_engine::run::{ERROR_DATA_BYTES_MAX, ITEMS_MAX, KEY_BYTES_MAX, OUTPUT_BYTES_MAX, StateLimits, Status};
 use wf_engine::{EVENT_BYTES_MAX, Engine, ErrorKind, Event, MemoryStore, RunReport};
 
 use crate::case::Case;
@@ -121,6 +121,74 @@ async fn a_loop_has_at_most_100_000_items() {
         tokio::task::yield_now().await;
     }
     assert_eq!(engine.report(sent.runs[0]).await.unwrap().status, Status::Open);
+}
+
+/// Runs a workflow whose runs may hold less than usual.
+async fn run_within(limits: StateLimits, steps: &str, x: Json) -> RunReport {
+    let engine = case(steps).engine(&Calls::default()).state_limits(limits).build().await.unwrap();
+    let sent = engine.send(Event::new("go", json!({"x": x}))).await.unwrap();
+    engine.wait(sent.runs[0]).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_run_holds_so_many_bytes_and_not_one_more() {
+    let call = "test.call: {bytes: '${ event.data.x }'}, returns: string";
+    let steps = format!(
+        "steps: [{{id: a, {call}}}, {{id: b, {call}}}, \
+         {{id: c, finish: '${{ (steps.a + steps.b).length() }}'}}]"
+    );
+    for each in [1_000, 10_000] {
+        let fits = StateLimits { bytes: 2 * each, ..StateLimits::default() };
+        assert_eq!(code(&run_within(fits, &steps, json!(each)).await), None, "{each}");
+        let full = StateLimits { bytes: fits.bytes - 1, ..fits };
+        let report = run_within(full, &steps, json!(each)).await;
+        assert_eq!(code(&report), Some("limit.state"));
+        assert_eq!(report.error.unwrap().step.as_deref(), Some("b"), "the one that crosses the bound");
+    }
+}
+
+#[tokio::test]
+async fn what_a_run_holds_no_more_does_not_count() {
+    let steps = "vars: {left: 10}\nsteps: [{id: a, test.call: {bytes: 5000}}, {id: nap, sleep: 1ms}, \
+                 {id: b, set: {left: '${ vars.left - 1 }'}}, \
+                 {id: c, switch: [{when: '${ vars.left > 0 }', next: a}, {when: true}]}]";
+    let limits = StateLimits { bytes: 11_000, ..StateLimits::default() };
+    assert_eq!(code(&run_within(limits, steps, json!(0)).await), None);
+}
+
+#[tokio::test]
+async fn everything_that_a_run_takes_in_counts() {
+    let limits = StateLimits { bytes: 3_000, ..StateLimits::default() };
+    let text = json!("t".repeat(4_000));
+    for step in ["set: {text: '${ event.data.x }'}", "test.call: {gives: '${ event.data.x }'}"] {
+        let steps = format!("vars: {{text: ''}}\nsteps: [{{id: a, {step}}}]");
+        assert_eq!(code(&run_within(limits, &steps, text.clone()).await), Some("limit.state"), "{step}");
+    }
+    let each =
+        "steps: [{id: a, for_each: {in: '${ [event.data.x] }', as: n, key: '${ n }', steps: [{id: b, sleep: 1ms}]}}]";
+    assert_eq!(code(&run_within(limits, each, text.clone()).await), Some("limit.state"));
+    let child = "steps: [{id: a, invoke: {workflow: child}}]\n---\nworkflow: child\n\
+                 steps: [{id: b, finish: '${ [1, 2].map(n => \"0123456789\").join(\"\") }'}]";
+    let tight = |bytes| StateLimits { bytes, ..StateLimits::default() };
+    assert_eq!(code(&run_within(tight(22), child, text.clone()).await), None);
+    assert_eq!(code(&run_within(tight(21), child, text).await), Some("limit.state"));
+}
+
+#[tokio::test]
+async fn a_run_has_so_many_iterations_and_not_one_more() {
+    let steps = "steps: [{id: each, for_each: {in: '${ event.data.x }', as: n, key: '${ n }', concurrency: 100, \
+                 steps: [{id: a, sleep: 1ms}]}}, {id: done, finish: '${ steps.each.count }'}]";
+    let limits = StateLimits { frames: 20, ..StateLimits::default() };
+    let items = |count: i32| json!((0..count).collect::<Vec<_>>());
+    assert_eq!(run_within(limits, steps, items(20)).await.output, json!(20));
+    let report = run_within(limits, steps, items(21)).await;
+    assert_eq!(code(&report), Some("limit.frames"));
+    assert_eq!(report.error.unwrap().step.as_deref(), Some("each"));
+}
+
+#[test]
+fn the_bounds_of_state_are_those_of_the_language() {
+    assert_eq!(StateLimits::default(), StateLimits { bytes: 64_000_000, frames: 100_000 });
 }
 
 /// How many iterations are open at once: more than the rows of one commit.
