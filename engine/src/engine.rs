@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use wf_dsl::{Catalog, InputFile, Plan, Project, ProjectInput, Value};
 
 use crate::clock::{Clock, SystemClock};
-use crate::driver::{Driver, Message, Parts, load};
+use crate::driver::{Driver, History, Message, Parts, load};
 use crate::error::{Error, ErrorKind};
 use crate::ids::{EventId, RunId};
 use crate::kind::{Connection, Environment, StepKind};
@@ -53,6 +53,7 @@ pub struct Builder {
     environment: Environment,
     observer: Option<Arc<dyn Observer>>,
     schedules: bool,
+    history: History,
     seed: Option<u64>,
 }
 
@@ -75,6 +76,7 @@ impl Default for Builder {
             environment: Environment::default(),
             observer: None,
             schedules: true,
+            history: History::default(),
             seed: None,
         }
     }
@@ -153,6 +155,13 @@ impl Builder {
     #[must_use]
     pub fn state_limits(mut self, limits: StateLimits) -> Self {
         self.live.limits = limits;
+        self
+    }
+
+    /// How much of what happened to a run is kept.
+    #[must_use]
+    pub fn history(mut self, history: History) -> Self {
+        self.history = history;
         self
     }
 
@@ -264,6 +273,7 @@ impl Builder {
                 environment: Arc::new(self.environment),
                 observer: self.observer,
                 schedules: self.schedules,
+                history: self.history,
                 seed: self.seed.unwrap_or_else(chance),
             },
             inbox,

@@ -37,6 +37,9 @@ pub struct RunReport {
     pub ended_at: Option<Time>,
     /// When something is due for it next.
     pub due: Option<Time>,
+    /// How many of its oldest records are there no more: those after its birth and before what follows. What they said
+    /// of steps is missing below.
+    pub dropped: u64,
     /// Its steps in the order in which they were entered; a step that was visited twice is there twice.
     pub steps: Vec<StepReport>,
     /// The events that it sent.
@@ -91,9 +94,10 @@ pub struct StepReport {
 pub(crate) async fn report(store: &dyn Store, registry: &Registry, id: RunId) -> Result<RunReport, Error> {
     let loaded = load::load(store, registry, id).await?;
     let loaded = loaded.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no run {id}")))?;
-    let records = records(store, &loaded).await?;
+    let (records, dropped) = history(store, &loaded).await?;
     let run = &loaded.run;
     let mut tracker = Tracker::new(run, &loaded);
+    tracker.has_gap = dropped > 0;
     records.iter().for_each(|record| tracker.see(record));
     Ok(RunReport {
         run: id,
@@ -106,16 +110,25 @@ pub(crate) async fn report(store: &dyn Store, registry: &Registry, id: RunId) ->
         started_at: run.head.started,
         ended_at: run.head.ended,
         due: run.timers().map(|(_, due)| due).min(),
+        dropped,
         steps: tracker.steps,
         events: tracker.events,
     })
 }
 
-/// All records of a run: those of its birth, then its journal.
+/// The records of a run that are there: those of its birth, then its journal.
 pub(crate) async fn records(store: &dyn Store, loaded: &Loaded) -> Result<Vec<Record>, Error> {
+    Ok(history(store, loaded).await?.0)
+}
+
+/// The same, and how many records after the birth have been dropped.
+async fn history(store: &dyn Store, loaded: &Loaded) -> Result<(Vec<Record>, u64), Error> {
     let id = loaded.run.id;
     let mut records = rows::read_records(&Key::head(id), loaded.birth.get().as_bytes())?;
-    records.extend(load::journal(store, id, 0).await?);
+    let born = records.len() as u64;
+    let (journal, _, first) = load::journal(store, id, 0).await?;
+    let dropped = first.map_or(0, |first| first.saturating_sub(born));
+    records.extend(journal);
     let mut large = HashMap::new();
     for record in &mut records {
         if let Fact::Finished { output, .. }
@@ -133,7 +146,7 @@ pub(crate) async fn records(store: &dyn Store, loaded: &Loaded) -> Result<Vec<Re
             output.value = value;
         }
     }
-    Ok(records)
+    Ok((records, dropped))
 }
 
 /// The runs that have a row in the queue, a timer or a wait.
@@ -205,15 +218,29 @@ struct Tracker<'a> {
     events: Vec<EventReport>,
     /// The frame that is being left because it was given up.
     given_up: Option<FrameId>,
+    /// Records are missing, so that a record may name a frame that nobody has seen begin.
+    has_gap: bool,
 }
 
 impl<'a> Tracker<'a> {
     fn new(run: &Run, loaded: &'a Loaded) -> Self {
         let replay = Run::new(run.id, run.head.plan.0, run.trigger.clone(), None, run.head.started);
-        Tracker { replay, loaded, steps: Vec::new(), latest: HashMap::new(), events: Vec::new(), given_up: None }
+        Tracker {
+            replay,
+            loaded,
+            steps: Vec::new(),
+            latest: HashMap::new(),
+            events: Vec::new(),
+            given_up: None,
+            has_gap: false,
+        }
     }
 
     fn see(&mut self, record: &Record) {
+        if self.has_gap {
+            let unseen = || crate::run::Frame::new(None, record.at, crate::ids::Position(0));
+            self.replay.frames.entry(record.frame).or_insert_with(unseen);
+        }
         let left = self.left_by(record);
         self.replay.apply(record);
         let (frame, at) = (record.frame, record.at);

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use wf_dsl::{Time, Type, Value};
 
+use crate::driver::history::JournalSize;
 use crate::ids::{EventId, FrameId, Position, RunId};
 use crate::run::{Fact, Frame, Head, Place, Record, Run, Trigger};
 use crate::store::{self, CHUNK_BYTES, Key, ROW_VERSION, Row, Write};
@@ -96,6 +97,7 @@ struct HeadOut<'a> {
     head: &'a Head,
     root: &'a Frame,
     birth: &'a RawValue,
+    journal: JournalSize,
 }
 
 #[derive(Deserialize)]
@@ -104,6 +106,8 @@ struct HeadIn {
     root: Frame,
     #[serde(default)]
     birth: Option<Box<RawValue>>,
+    #[serde(default)]
+    journal: JournalSize,
 }
 
 /// A long value that stands in chunk rows.
@@ -112,10 +116,10 @@ struct Spilled {
     spilled: u32,
 }
 
-/// The JSON of a run's head, with the records of its birth.
-pub(crate) fn head_json(run: &Run, birth: &RawValue) -> Vec<u8> {
+/// The JSON of a run's head, with the records of its birth and how long its journal is.
+pub(crate) fn head_json(run: &Run, birth: &RawValue, journal: JournalSize) -> Vec<u8> {
     let root = run.frame(FrameId::ROOT);
-    serde_json::to_vec(&HeadOut { head: &run.head, root, birth }).expect("a head is JSON")
+    serde_json::to_vec(&HeadOut { head: &run.head, root, birth, journal }).expect("a head is JSON")
 }
 
 /// The records of a birth as they are kept in the head.
@@ -171,12 +175,14 @@ pub(crate) struct ReadHead {
     pub(crate) head: Head,
     pub(crate) root: Frame,
     pub(crate) birth: Box<RawValue>,
+    /// How long the journal was then.
+    pub(crate) journal: JournalSize,
 }
 
 pub(crate) fn read_head(key: &Key, json: &[u8]) -> Result<ReadHead, Unreadable> {
     let read: HeadIn = serde_json::from_slice(json).map_err(|error| Unreadable::new(key, error))?;
     let birth = read.birth.unwrap_or_else(|| birth_json(&[]));
-    Ok(ReadHead { head: read.head, root: read.root, birth })
+    Ok(ReadHead { head: read.head, root: read.root, birth, journal: read.journal })
 }
 
 fn triple(record: &Record) -> (i64, u32, &Fact) {

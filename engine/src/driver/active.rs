@@ -7,6 +7,7 @@ use futures_util::future::AbortHandle;
 use serde_json::value::RawValue;
 use wf_dsl::Time;
 
+use super::history::JournalSize;
 use super::load::Loaded;
 use crate::definition::Definition;
 use crate::ids::{FrameId, RunId};
@@ -24,6 +25,10 @@ pub(super) struct Active {
     pub(super) committed: u64,
     /// The version at which its head and frames were written.
     pub(super) snapshot: u64,
+    /// How long its journal is.
+    pub(super) journal: JournalSize,
+    /// Its oldest records are being dropped.
+    pub(super) trimming: bool,
     /// It has a row in the queue.
     pub(super) queued: bool,
     /// Its timer rows.
@@ -84,14 +89,16 @@ pub(super) struct Flight {
 
 impl Active {
     pub(super) fn loaded(loaded: Loaded, queued: bool) -> Self {
-        let Loaded { run, definition, birth, snapshot, timers, waits, origin } = loaded;
-        Active { snapshot, timers, waits, queued, origin, ..Active::new(run, definition, birth) }
+        let Loaded { run, definition, birth, snapshot, journal, timers, waits, origin } = loaded;
+        Active { snapshot, journal, timers, waits, queued, origin, ..Active::new(run, definition, birth) }
     }
 
     pub(super) fn new(run: Run, definition: Arc<Definition>, birth: Box<RawValue>) -> Self {
         Active {
             committed: run.version,
             snapshot: run.version,
+            journal: JournalSize::default(),
+            trimming: false,
             timers: BTreeMap::new(),
             held: BTreeMap::new(),
             waits: BTreeSet::new(),

@@ -348,7 +348,12 @@ impl Driver {
         for (blob, bytes) in &turn.blobs {
             commit.writes.extend(rows::chunks(id, blob.first, bytes).map(Write::Put));
         }
-        let head = rows::spill(id, FrameId::ROOT, rows::head_json(&active.run, &active.birth), &mut commit.writes);
+        let head = rows::spill(
+            id,
+            FrameId::ROOT,
+            rows::head_json(&active.run, &active.birth, active.journal),
+            &mut commit.writes,
+        );
         let (writes, timers) = birth_rows(&mut active);
         commit.writes.extend(writes);
         if active.run.is_ended() {

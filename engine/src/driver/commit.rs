@@ -150,6 +150,7 @@ impl Driver {
             writes: rows::journal_writes(run, active.committed, &records),
             ..Commit::default()
         };
+        active.journal.add(&commit.writes);
         for (blob, bytes) in &blobs {
             commit.writes.extend(rows::chunks(run, blob.first, bytes).map(Write::Put));
         }
@@ -334,6 +335,7 @@ impl Driver {
         if ended.is_some() {
             self.tell_waiting(id, &Ok(()));
         }
+        self.trim(id);
         self.step(id);
     }
 
@@ -402,7 +404,7 @@ fn write_snapshot(commit: &mut Commit, flight: &mut Flight, active: &mut Active)
     let run = &mut active.run;
     let id = run.id;
     let ended = run.is_ended();
-    let json = rows::spill(id, FrameId::ROOT, rows::head_json(run, &active.birth), &mut commit.writes);
+    let json = rows::spill(id, FrameId::ROOT, rows::head_json(run, &active.birth, active.journal), &mut commit.writes);
     let value = crate::store::Head { position: run.position, records: run.version, json: &json }.write();
     commit.writes.push(Write::Put(Row { key: Key::head(id), value }));
     let (timed, others): (Vec<FrameId>, Vec<FrameId>) =

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 use wf_dsl::{Plan, PlanHash, Time, Value};
 
+use super::history::JournalSize;
 use crate::definition::Definition;
 use crate::error::Error;
 use crate::ids::{FrameId, Position, RunId};
@@ -25,6 +26,8 @@ pub(crate) struct Loaded {
     pub(crate) birth: Box<RawValue>,
     /// The version at which its head and frame rows were written.
     pub(crate) snapshot: u64,
+    /// How long its journal is.
+    pub(crate) journal: JournalSize,
     /// The timer rows that were written then.
     pub(crate) timers: BTreeMap<FrameId, Time>,
     /// Its rows for what it waited for then.
@@ -41,6 +44,8 @@ struct RunRows {
     frames: BTreeMap<FrameId, (Key, Vec<u8>)>,
     /// The records since the head was written.
     records: Vec<crate::run::Record>,
+    /// How long those are.
+    behind: JournalSize,
 }
 
 /// Reads the rows of a run; none if there is no such run.
@@ -50,12 +55,13 @@ async fn read_rows(store: &dyn Store, id: RunId) -> Result<Option<RunRows>, Erro
         let crate::store::Head { records: snapshot, json, .. } = rows::split_head(&head)?;
         let head_json = unspill(store, id, FrameId::ROOT, json.to_vec()).await;
         let frames = read_frames(store, id).await;
-        let records = journal(store, id, snapshot).await;
+        let behind = journal_from(store, id, snapshot).await;
         // Head and frames are written together. Whoever reads them while the run goes on may see a part of each.
         match one(store, Key::head(id)).await? {
             Some(again) if again.value != head.value => head = again,
             Some(_) => {
-                return Ok(Some(RunRows { head_json: head_json?, frames: frames?, records: records?, head }));
+                let (records, behind) = behind?;
+                return Ok(Some(RunRows { head_json: head_json?, frames: frames?, records, behind, head }));
             }
             None => return Ok(None),
         }
@@ -74,7 +80,9 @@ async fn read_frames(store: &dyn Store, id: RunId) -> Result<BTreeMap<FrameId, (
 
 /// Reads a run; none if there is no such run.
 pub(crate) async fn load(store: &dyn Store, registry: &Registry, id: RunId) -> Result<Option<Box<Loaded>>, Error> {
-    let Some(RunRows { head, head_json, frames, records }) = read_rows(store, id).await? else { return Ok(None) };
+    let Some(RunRows { head, head_json, frames, records, behind }) = read_rows(store, id).await? else {
+        return Ok(None);
+    };
     let crate::store::Head { position, records: snapshot, .. } = rows::split_head(&head)?;
     let read = rows::read_head(&head.key, &head_json)?;
     let definition = definition(store, registry, read.head.plan.0).await?;
@@ -86,6 +94,8 @@ pub(crate) async fn load(store: &dyn Store, registry: &Registry, id: RunId) -> R
     let event = event(store, position).await?;
     let ty =
         definition.plan.events.get(&event.name).map(|event| &event.data).or(definition.plan.workflow.input.as_ref());
+    let JournalSize { records: before, bytes } = read.journal;
+    let journal = JournalSize { records: before + behind.records, bytes: bytes + behind.bytes };
     let (trigger, birth) = (Arc::new(event.trigger(ty)), read.birth.clone());
     let mut run = rows::assemble(id, trigger, position, snapshot, read, frames);
     let timers = run.timers().collect();
@@ -99,19 +109,43 @@ pub(crate) async fn load(store: &dyn Store, registry: &Registry, id: RunId) -> R
     }
     fill_blobs(store, &mut run).await?;
     run.weigh();
-    Ok(Some(Box::new(Loaded { run, definition, birth, snapshot, timers, waits, origin: event.origin })))
+    Ok(Some(Box::new(Loaded { run, definition, birth, snapshot, journal, timers, waits, origin: event.origin })))
 }
 
-/// The records of a run's journal from number `from` on.
-pub(crate) async fn journal(store: &dyn Store, id: RunId, from: u64) -> Result<Vec<crate::run::Record>, Error> {
+/// The records of a run's journal from number `from` on, none of which may be missing, and how long they are.
+async fn journal_from(
+    store: &dyn Store,
+    id: RunId,
+    from: u64,
+) -> Result<(Vec<crate::run::Record>, JournalSize), Error> {
+    let (records, size, first) = journal(store, id, from).await?;
+    if first.is_some_and(|first| first != from) {
+        return Err(Unreadable::new(&Key::head(id), format!("its journal lacks record {from}")).into());
+    }
+    Ok((records, size))
+}
+
+/// The records of a run's journal from number `from` on, how long they are, and the number of the first.
+pub(crate) async fn journal(
+    store: &dyn Store,
+    id: RunId,
+    from: u64,
+) -> Result<(Vec<crate::run::Record>, JournalSize, Option<u64>), Error> {
     let first = u32::try_from(from).unwrap_or(u32::MAX);
-    let mut records = Vec::new();
+    let (mut records, mut size, mut begins) = (Vec::new(), JournalSize::default(), None);
     for row in scan(store, Key::journal(id, first)..Key::journal(id, u32::MAX)).await? {
         let turn =
             Turn::read(&row.value).ok_or_else(|| Unreadable::new(&row.key, "it is not a turn of this format"))?;
+        let number = row.key.as_journal().map(|(_, number)| u64::from(number));
+        let begins = *begins.get_or_insert(number.unwrap_or(from));
+        if number != Some(begins + size.records) {
+            return Err(Unreadable::new(&row.key, "the records before it are missing").into());
+        }
+        size.records += u64::from(turn.count);
+        size.bytes += turn.records.len() as u64;
         records.extend(rows::read_records(&row.key, turn.records)?);
     }
-    Ok(records)
+    Ok((records, size, begins))
 }
 
 /// The event at a position.

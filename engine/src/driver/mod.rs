@@ -7,6 +7,7 @@ mod active;
 mod birth;
 mod commit;
 mod cron;
+pub(crate) mod history;
 mod inbox;
 mod later;
 pub(crate) mod load;
@@ -37,6 +38,7 @@ use crate::timers::{Timers, WINDOW};
 
 use active::{Active, Hint};
 pub use cron::WAITING_TICKS_MAX;
+pub use history::{HISTORY_BYTES_MAX, HISTORY_RECORDS_MAX, History};
 pub(crate) use later::DELAYED_EVENT;
 use load::Loaded;
 
@@ -80,6 +82,7 @@ enum Done {
     DelayRead(Result<Option<Box<later::Later>>, Error>),
     KeyRead { run: RunId, frame: FrameId, since: u64, output: Result<Value, Error> },
     Forgotten { run: RunId, more: bool },
+    Trimmed(RunId, Result<history::JournalSize, Error>),
     Looked(RunId, u64, Result<Box<crate::run::Inbox>, Error>),
     Waiters(Result<Box<inbox::Waiters>, Error>),
     Delivered(inbox::Delivery, Result<Receipt, CommitError>),
@@ -120,6 +123,7 @@ pub(crate) struct Parts {
     pub(crate) environment: Arc<Environment>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) schedules: bool,
+    pub(crate) history: History,
     pub(crate) seed: u64,
 }
 
@@ -329,6 +333,7 @@ impl Driver {
             Done::Waiters(waiters) => self.tell_waiters(waiters),
             Done::Delivered(delivery, result) => self.delivered(delivery, result),
             Done::Forgotten { run, more } => self.forgotten(run, more),
+            Done::Trimmed(run, dropped) => self.trimmed(run, dropped),
             Done::Retry(run) => self.step(run),
         }
     }

@@ -332,6 +332,21 @@ fn is_null(value: &Value) -> bool {
     *value == Value::Null
 }
 
+impl Fact {
+    /// Shows every value that it brings into the run.
+    pub(crate) fn each_stored(&self, visit: &mut dyn FnMut(&Stored)) {
+        match self {
+            Fact::Started { vars: values, .. } | Fact::Set { values, .. } => values.values().for_each(visit),
+            Fact::Finished { output, .. }
+            | Fact::WaitEnded { output, .. }
+            | Fact::Ended { output, .. }
+            | Fact::RunEnded { output, .. } => visit(output),
+            Fact::Forked { items, keys, .. } => items.iter().chain(keys).for_each(visit),
+            _ => {}
+        }
+    }
+}
+
 impl Failure {
     /// A failure of a step.
     pub fn new(code: impl Into<String>, message: impl Into<String>, step: Option<&StepId>) -> Self {

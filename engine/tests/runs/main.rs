@@ -9,6 +9,7 @@ mod cases;
 mod clock;
 mod faulty;
 mod footprint;
+mod history;
 mod interrupted;
 mod journal;
 mod kinds;
