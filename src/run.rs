@@ -101,7 +101,8 @@ async fn live(args: &Args, place: &Place, surroundings: Surroundings, start: Sta
         .observer(watch::Watcher(heard))
         .without_schedules();
     if let Some(clock) = &clock {
-        builder = builder.clock(clock.clone());
+        // What is told at the end may be long past by then.
+        builder = builder.clock(clock.clone()).retention(None);
     }
     let engine = builder.build().await.map_err(failed)?;
     let timeline = Timeline::new(&checked.project, Look::stderr());

@@ -21,6 +21,7 @@ use crate::send::{Event, Incoming, Receipt};
 use crate::start;
 use crate::store::{Health, MemoryStore, Store};
 use crate::unsupported::unsupported;
+use crate::upkeep::{Kinds, Pass, Pruned, Retention};
 
 /// A running engine. Clones share it; the last one that is dropped stops it, as a crash would: nothing is lost.
 #[derive(Clone, Debug)]
@@ -54,6 +55,7 @@ pub struct Builder {
     observer: Option<Arc<dyn Observer>>,
     schedules: bool,
     history: History,
+    retention: Option<Retention>,
     seed: Option<u64>,
 }
 
@@ -77,6 +79,7 @@ impl Default for Builder {
             observer: None,
             schedules: true,
             history: History::default(),
+            retention: Some(Retention::default()),
             seed: None,
         }
     }
@@ -162,6 +165,13 @@ impl Builder {
     #[must_use]
     pub fn history(mut self, history: History) -> Self {
         self.history = history;
+        self
+    }
+
+    /// How long runs and events are kept that nobody needs; with `None` for good.
+    #[must_use]
+    pub fn retention(mut self, retention: impl Into<Option<Retention>>) -> Self {
+        self.retention = retention.into();
         self
     }
 
@@ -274,12 +284,28 @@ impl Builder {
                 observer: self.observer,
                 schedules: self.schedules,
                 history: self.history,
+                retention: self.retention,
                 seed: self.seed.unwrap_or_else(chance),
             },
             inbox,
         );
         tokio::spawn(driver.run());
         Ok(Engine { messages, shared: Arc::new(shared) })
+    }
+
+    /// Makes one whole pass of retention over the store, without starting an engine.
+    ///
+    /// # Errors
+    /// Whatever the store answers.
+    pub async fn prune(self) -> Result<Pruned, Error> {
+        let registry = start::known(&*self.store).await?;
+        let kinds = Kinds { kinds: self.kinds, environment: Arc::new(self.environment), clock: self.clock.clone() };
+        let now = match start::clock_of(&*self.store).await? {
+            Some((true, at)) => at,
+            _ => self.clock.now(),
+        };
+        let retention = self.retention.unwrap_or_default();
+        Pass { store: self.store, registry, kinds, retention, now }.all().await
     }
 
     fn refuse_unsupported(&self, plan: &Plan) -> Result<(), Error> {

@@ -25,6 +25,22 @@ pub trait StepKind: Send + Sync + 'static {
     /// Dropping the future cancels the attempt. A panic is a failed attempt with the code `panic`. An error is
     /// retried if the step's policy says so; see [`StepError`].
     fn execute<'a>(&'a self, cx: &'a StepContext, args: Json) -> BoxFuture<'a, Result<Output, StepError>>;
+
+    /// Forgets what it keeps elsewhere under the names of these runs, such as the rows that mark effects as done: the
+    /// engine is about to forget the runs. `cx` is that of an attempt of one of the steps which is not made;
+    /// `connection` is what the steps name. Called again for the same runs if the process ends.
+    ///
+    /// # Errors
+    /// The runs are kept, and this is asked again in the next pass; not forever.
+    fn forget<'a>(
+        &'a self,
+        cx: &'a StepContext,
+        connection: Option<&'a str>,
+        runs: &'a [RunId],
+    ) -> BoxFuture<'a, Result<(), StepError>> {
+        let _ = (cx, connection, runs);
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// What an attempt may know. A cheap clone.

@@ -19,6 +19,7 @@ mod registry;
 mod rows;
 mod timers;
 mod unsupported;
+mod upkeep;
 
 mod driver;
 mod start;
@@ -51,6 +52,7 @@ pub use start::clock_of;
 pub use store::{MemoryStore, SledOptions, SledStore, Store};
 pub use typed::{Closure, kind};
 pub use unsupported::{Unsupported, unsupported};
+pub use upkeep::{KEEP, Pruned, Retention};
 pub use wf_dsl::{
     Catalog, Effect, ErrorCode, Kind, MessageTemplate, Mismatch, Period, Plan, Time, Type, Value, sql, template,
 };

@@ -1,10 +1,10 @@
 //! Starting: what the store must hold before the first event.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use wf_dsl::{Plan, Time};
+use wf_dsl::{Plan, PlanHash, Time};
 
 use crate::clock::Clock;
 use crate::definition::Definition;
@@ -84,6 +84,17 @@ pub(crate) async fn register(store: &dyn Store, plans: Vec<Arc<Plan>>) -> Result
             numbers.insert(name, (number, hash));
         }
         registry.add(number, Arc::new(Definition::new(plan)));
+    }
+    Ok(registry)
+}
+
+/// The definitions that a store holds, for tools that start nothing.
+pub(crate) async fn known(store: &dyn Store) -> Result<Registry, Error> {
+    let registry = Registry::default();
+    let plans = load::scan(store, Key::all(Table::Plan)).await?;
+    let hashes: BTreeSet<PlanHash> = plans.iter().filter_map(|row| row.key.as_plan()).map(PlanHash).collect();
+    for hash in hashes {
+        load::definition(store, &registry, hash).await?;
     }
     Ok(registry)
 }

@@ -59,7 +59,7 @@ impl Delivery {
         Row { key: Delivery::key(self.event), value: rows::to_bytes(self) }
     }
 
-    fn key(event: EventId) -> Key {
+    pub(super) fn key(event: EventId) -> Key {
         Key::meta(&format!("{TO_DELIVER}{event}"))
     }
 }
@@ -218,10 +218,10 @@ async fn end_at(store: &dyn Store, low: Position, until: Time) -> Result<Positio
     let (mut low, mut high) = (low, last);
     let mut middle = high;
     while low < high {
-        if load::event(store, middle).await?.received <= until {
-            low = middle;
-        } else {
-            high = Position(middle.0 - 1);
+        // Events that nobody needs may be gone.
+        match load::event_from(store, middle, high).await? {
+            Some((found, event)) if event.received <= until => low = found,
+            _ => high = Position(middle.0 - 1),
         }
         middle = Position(low.0 + (high.0 - low.0).div_ceil(2));
     }

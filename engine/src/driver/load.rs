@@ -159,6 +159,19 @@ pub(crate) async fn event(store: &dyn Store, position: Position) -> Result<Event
     }
 }
 
+/// The first event at a position or behind it, up to another one.
+pub(crate) async fn event_from(
+    store: &dyn Store,
+    from: Position,
+    to: Position,
+) -> Result<Option<(Position, EventRow)>, Error> {
+    let first = store.scan(Key::event(from, 0)..Key::event(to, u16::MAX), false, 1).await?;
+    match first.first().and_then(|row| row.key.as_event()) {
+        Some((position, _)) => Ok(Some((position, event(store, position).await?))),
+        None => Ok(None),
+    }
+}
+
 /// The definition with this hash, from the registry or from the store.
 pub(crate) async fn definition(
     store: &dyn Store,
@@ -196,7 +209,8 @@ pub(crate) async fn scan(store: &dyn Store, mut range: std::ops::Range<Key>) -> 
     }
 }
 
-async fn unspill(store: &dyn Store, run: RunId, frame: FrameId, json: Vec<u8>) -> Result<Vec<u8>, Error> {
+/// The JSON of a head or a frame, which may stand in chunk rows.
+pub(crate) async fn unspill(store: &dyn Store, run: RunId, frame: FrameId, json: Vec<u8>) -> Result<Vec<u8>, Error> {
     match rows::spilled_keys(run, frame, &json) {
         Some(keys) => chunks(store, keys).await,
         None => Ok(json),
@@ -213,7 +227,8 @@ pub(crate) async fn chunks(store: &dyn Store, keys: Vec<Key>) -> Result<Vec<u8>,
     Ok(bytes)
 }
 
-fn frame_of(key: &Key) -> Result<FrameId, Unreadable> {
+/// The frame of a row of [`Table::Frame`](crate::store::Table::Frame).
+pub(crate) fn frame_of(key: &Key) -> Result<FrameId, Unreadable> {
     let bytes: Option<[u8; 4]> = key.as_bytes().get(17..21).and_then(|bytes| bytes.try_into().ok());
     bytes.map(|bytes| FrameId(u32::from_be_bytes(bytes))).ok_or_else(|| Unreadable::new(key, "its key is too short"))
 }

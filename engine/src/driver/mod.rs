@@ -12,6 +12,7 @@ mod inbox;
 mod later;
 pub(crate) mod load;
 mod perform;
+mod upkeep;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -35,12 +36,14 @@ use crate::run::{Input, Live, Place};
 use crate::send::{Incoming, Receipt as Sent};
 use crate::store::{Claims, CommitError, Due, Fence, Key, Receipt, Row, Store, StoreError, Table};
 use crate::timers::{Timers, WINDOW};
+use crate::upkeep::{Pruned, Retention, Stage};
 
 use active::{Active, Hint};
 pub use cron::WAITING_TICKS_MAX;
 pub use history::{HISTORY_BYTES_MAX, HISTORY_RECORDS_MAX, History};
 pub(crate) use later::DELAYED_EVENT;
 use load::Loaded;
+pub(crate) use upkeep::delivery_key;
 
 /// Runs that are in memory at once because something happens for them; more wait in the queue.
 const ACTIVE_MAX: usize = 4_096;
@@ -83,6 +86,7 @@ enum Done {
     KeyRead { run: RunId, frame: FrameId, since: u64, output: Result<Value, Error> },
     Forgotten { run: RunId, more: bool },
     Trimmed(RunId, Result<history::JournalSize, Error>),
+    KeptUp(Result<(Pruned, Option<Stage>), Error>),
     Looked(RunId, u64, Result<Box<crate::run::Inbox>, Error>),
     Waiters(Result<Box<inbox::Waiters>, Error>),
     Delivered(inbox::Delivery, Result<Receipt, CommitError>),
@@ -124,6 +128,7 @@ pub(crate) struct Parts {
     pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) schedules: bool,
     pub(crate) history: History,
+    pub(crate) retention: Option<Retention>,
     pub(crate) seed: u64,
 }
 
@@ -152,6 +157,7 @@ pub(crate) struct Driver {
     now: Time,
     /// The time that a simulated clock has reached in the store.
     clock_kept: Time,
+    upkeep: upkeep::Upkeep,
 }
 
 impl Driver {
@@ -175,6 +181,7 @@ impl Driver {
             after_end: HashMap::new(),
             now: clock_kept,
             clock_kept,
+            upkeep: upkeep::Upkeep::after(clock_kept),
         }
     }
 
@@ -190,6 +197,7 @@ impl Driver {
             self.read_timers();
             self.fire();
             self.tick();
+            self.keep_up();
             self.tell_quiet();
             let idle = self.is_idle() && self.has_due();
             let due = self.next_due();
@@ -263,7 +271,8 @@ impl Driver {
     fn next_due(&self) -> Time {
         let cron = self.cron.keys().next().map(|(at, _)| *at);
         let poll = Time(self.now.0.saturating_add(POLL_MS));
-        self.timers.next().into_iter().chain(cron).min().unwrap_or(poll)
+        let due = self.timers.next().into_iter().chain(cron).min().unwrap_or(poll);
+        self.upkeep_due().map_or(due, |upkeep| upkeep.min(due))
     }
 
     fn tell_quiet(&mut self) {
@@ -334,6 +343,7 @@ impl Driver {
             Done::Delivered(delivery, result) => self.delivered(delivery, result),
             Done::Forgotten { run, more } => self.forgotten(run, more),
             Done::Trimmed(run, dropped) => self.trimmed(run, dropped),
+            Done::KeptUp(done) => self.kept_up(done),
             Done::Retry(run) => self.step(run),
         }
     }

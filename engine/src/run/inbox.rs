@@ -33,6 +33,23 @@ impl Signature {
         awaited.chain(&workflow.cancel_on).map(Signature::of)
     }
 
+    /// From which position on an open run may look for each of them: one behind whose `cursor` all earlier events are,
+    /// or behind whose birth they are where instants count.
+    pub(crate) fn lowest(workflow: &Workflow, birth: Position, cursor: Position) -> Vec<(u32, Position)> {
+        let mut lowest = Vec::new();
+        for step in &workflow.steps {
+            let Body::Wait(alternatives) = &step.body else { continue };
+            for alternative in alternatives {
+                if let WaitGuard::Event(event) = &alternative.guard {
+                    let from = if event.since.is_some() { birth } else { cursor };
+                    lowest.push((Signature::of(event).number(), from));
+                }
+            }
+        }
+        lowest.extend(workflow.cancel_on.iter().map(|event| (Signature::of(event).number(), birth)));
+        lowest
+    }
+
     fn of(event: &EventMatch) -> Self {
         let mut fields: Vec<String> = event.matches.iter().map(|(field, _)| field.value.clone()).collect();
         fields.sort();

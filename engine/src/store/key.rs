@@ -6,7 +6,7 @@ use wf_dsl::Time;
 
 use super::gate::LimitId;
 use super::{Due, InboxKey, Ready};
-use crate::ids::{FrameId, Position, RunId};
+use crate::ids::{EventId, FrameId, Position, RunId};
 
 /// The kinds of rows. The letter is the first byte of their keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,6 +79,19 @@ impl Table {
 
 /// How the names of the meta rows of paused workflows begin.
 const PAUSED: &[u8] = b"paused/";
+
+/// What a [`Key::ended`] is built of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndedKey {
+    /// The workflow's number.
+    pub workflow: u16,
+    /// How the run ended.
+    pub status: u8,
+    /// When.
+    pub at: Time,
+    /// The run.
+    pub run: RunId,
+}
 
 /// A row's key.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -341,6 +354,48 @@ impl Key {
     /// `s|workflow|status|ended|run`
     pub fn ended(workflow: u16, status: u8, ended: Time, run: RunId) -> Self {
         Key::build(Table::Ended, &[&workflow.to_be_bytes(), &[status], &time_bytes(ended), &run.bytes()])
+    }
+
+    /// What a [`Key::ended`] was built of.
+    pub fn as_ended(&self) -> Option<EndedKey> {
+        let bytes: &[u8; 28] = self.0.as_slice().try_into().ok()?;
+        (bytes[0] == Table::Ended as u8).then(|| EndedKey {
+            workflow: u16::from_be_bytes(part(bytes, 1)),
+            status: bytes[3],
+            at: Time(i64::from_be_bytes(part(bytes, 4)) ^ i64::MIN),
+            run: RunId::from_bytes(part(bytes, 12)),
+        })
+    }
+
+    /// All rows of a workflow's runs that ended with a status.
+    pub fn ended_of(workflow: u16, status: u8) -> Range<Key> {
+        Key::build(Table::Ended, &[&workflow.to_be_bytes(), &[status]]).and_below()
+    }
+
+    /// The bucket of a row of [`Table::Dedupe`] or [`Table::Once`].
+    pub fn bucket(&self) -> Option<u16> {
+        let bytes: &[u8; 19] = self.0.as_slice().try_into().ok()?;
+        Some(u16::from_be_bytes(part(bytes, 1)))
+    }
+
+    /// All rows of a bucket.
+    pub fn bucket_of(table: Table, bucket: u16) -> Range<Key> {
+        Key::build(table, &[&bucket.to_be_bytes()]).and_below()
+    }
+
+    /// The heads of all runs that are born of an event.
+    pub fn heads_of(event: EventId) -> Range<Key> {
+        Key::build(Table::Head, &[&event.0]).and_below()
+    }
+
+    /// All frames of a run.
+    pub fn frames_of(run: RunId) -> Range<Key> {
+        Key::build(Table::Frame, &[&run.bytes()]).and_below()
+    }
+
+    /// All chunks of a run.
+    pub fn chunks_of(run: RunId) -> Range<Key> {
+        Key::build(Table::Chunk, &[&run.bytes()]).and_below()
     }
 
     /// `k|cron`

@@ -34,7 +34,7 @@ use wf_dsl::Time;
 
 pub use folder::OpenError;
 pub use gate::{Gate, LimitId, Pace, Slot};
-pub use key::{Key, Table};
+pub use key::{EndedKey, Key, Table};
 pub use layout::{Head, ROW_VERSION, Turn, events, join, split};
 pub use memory::MemoryStore;
 pub use sled::{Durability, SledOptions, SledStore};

@@ -64,6 +64,7 @@ impl Play {
         Engine::builder()
             .store(store.clone())
             .clock(clock.clone())
+            .retention(None)
             .shared_plans(self.plans.iter().cloned())
             .kinds(MockKind::all(&self.plans, &self.mocks, log))
             .secrets(self.secrets.clone())

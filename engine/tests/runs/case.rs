@@ -103,7 +103,7 @@ impl Case {
 
     /// An engine with the plans and the kinds of the tests, to be built.
     pub(crate) fn engine(&self, calls: &kinds::Calls) -> wf_engine::Builder {
-        wf_engine::Engine::builder().plans(self.plans()).kinds(kinds::all(calls))
+        wf_engine::Engine::builder().plans(self.plans()).kinds(kinds::all(calls)).retention(None)
     }
 
     /// The plans, read from what would be stored.

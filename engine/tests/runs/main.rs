@@ -16,6 +16,7 @@ mod kinds;
 mod limits;
 mod races;
 mod render;
+mod retention;
 mod secrets;
 mod unsupported;
 mod virtual_time;

@@ -135,6 +135,7 @@ async fn live(case: &Case, clock: &Arc<dyn Clock>, store: &Faulty, calls: &Calls
     let engine = Engine::builder()
         .store(store.clone())
         .clock(Shared(clock.clone()))
+        .retention(None)
         .kinds(kinds::all(calls))
         .plans(case.plans())
         .secrets([("token".to_owned(), Arc::from(SECRET))].into())

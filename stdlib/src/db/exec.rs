@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
-use wf_engine::{BoxFuture, Effect, Kind, Output, StepContext, StepError, StepKind};
+use wf_engine::{BoxFuture, Effect, Kind, Output, RunId, StepContext, StepError, StepKind};
 
 use super::rows::{Row, Rows};
 use super::{Database, Databases, FAMILY, Statement, in_time};
@@ -131,6 +131,26 @@ impl StepKind for Exec {
                 }
             });
             done.await.map(Output::from)
+        })
+    }
+
+    fn forget<'a>(
+        &'a self,
+        cx: &'a StepContext,
+        connection: Option<&'a str>,
+        runs: &'a [RunId],
+    ) -> BoxFuture<'a, Result<(), StepError>> {
+        Box::pin(async move {
+            if FAMILY.choose(cx, connection).is_err() {
+                return Ok(()); // the project does not have this database any more
+            }
+            let done = in_time(cx, async {
+                let database = self.0.choose(cx, connection).await?;
+                match &*database {
+                    Database::Sqlite(sqlite) => sqlite.forget(runs).await,
+                }
+            });
+            done.await
         })
     }
 }

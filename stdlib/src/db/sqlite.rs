@@ -25,7 +25,7 @@ use sqlx::{
 };
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 use wf_engine::sql::Style;
-use wf_engine::{Connection, StepContext, StepError};
+use wf_engine::{Connection, RunId, StepContext, StepError};
 
 use super::exec::Done;
 use super::rows::{self, Row, Rows, invalid_value};
@@ -163,6 +163,25 @@ impl Sqlite {
         transaction.commit().await.map_err(error)?;
         writer.keep();
         Ok(result)
+    }
+
+    /// Deletes what is recorded of the effects of runs.
+    pub(super) async fn forget(&self, runs: &[RunId]) -> Result<(), StepError> {
+        let mut writer = self.writer().await?;
+        let table = "select 1 from sqlite_master where type = 'table' and name = 'wf_effects'";
+        let table = sqlx::query(table).fetch_optional(&mut writer.connection).await.map_err(error)?;
+        if table.is_some() {
+            let index = "create index if not exists wf_effects_run on wf_effects (run)";
+            sqlx::query(index).execute(&mut writer.connection).await.map_err(marker_error)?;
+            let runs: Vec<String> = runs.iter().map(ToString::to_string).collect();
+            sqlx::query("delete from wf_effects where run in (select value from json_each(?1))")
+                .bind(serde_json::json!(runs).to_string())
+                .execute(&mut writer.connection)
+                .await
+                .map_err(marker_error)?;
+        }
+        writer.keep();
+        Ok(())
     }
 
     /// The connection that writes, as soon as nobody else has it.

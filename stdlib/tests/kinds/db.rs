@@ -164,6 +164,26 @@ async fn an_effect_happens_once() {
 }
 
 #[tokio::test]
+async fn markers_go_with_their_run() {
+    let mut bench = bench();
+    let forget = async |bench: &Bench, runs: &[wf_engine::RunId]| {
+        bench.kind("db.exec").forget(&bench.cx, None, runs).await.unwrap();
+    };
+    forget(&bench, &[bench.cx.run]).await;
+    bench.run("db.exec", insert("alan")).await.unwrap();
+    let first = bench.cx.run;
+    bench.cx.run.nth += 1;
+    bench.next_step("wf_other");
+    bench.run("db.exec", insert("joan")).await.unwrap();
+    forget(&bench, &[first]).await;
+    let mut file = open(&bench).await;
+    let left: Vec<String> = sqlx::query_scalar("select key from wf_effects").fetch_all(&mut file).await.unwrap();
+    assert_eq!(left, ["wf_other"]);
+    assert_eq!(count(&bench).await, 4, "what was done stays");
+    bench.kind("db.exec").forget(&bench.cx, Some("gone"), &[first]).await.unwrap();
+}
+
+#[tokio::test]
 async fn without_a_marker_it_happens_again() {
     let bench = bench();
     let body = json!({"sql": "update contacts set age = age + 1 where id = 'ada'", "once": false});

@@ -1,0 +1,90 @@
+//! The background pass of retention: it has its turn now and then, and never for long.
+
+use wf_dsl::Time;
+
+use super::{Done, Driver};
+use crate::error::Error;
+use crate::ids::EventId;
+use crate::store::{Health, Key};
+use crate::upkeep::{Kinds, Pass, Pruned, Stage};
+
+/// How long after the start the first pass begins, so that it does not delay what waits.
+const FIRST_MS: i64 = 60_000;
+/// From the end of a pass to the next one.
+const PAUSE_MS: i64 = 3_600_000;
+/// From one part of a long pass to the next one.
+const BREATH_MS: i64 = 1_000;
+
+/// Where the passes stand.
+pub(super) struct Upkeep {
+    /// When the next part is due.
+    due: Time,
+    /// Where it begins.
+    stage: Stage,
+    busy: bool,
+    /// What this pass has taken so far.
+    pruned: Pruned,
+}
+
+impl Upkeep {
+    pub(super) fn after(start: Time) -> Self {
+        let due = Time(start.0.saturating_add(FIRST_MS));
+        Upkeep { due, stage: Stage::first(), busy: false, pruned: Pruned::default() }
+    }
+}
+
+/// The key of the row that says that waits are being told of an event.
+pub(crate) fn delivery_key(event: EventId) -> Key {
+    super::inbox::Delivery::key(event)
+}
+
+impl Driver {
+    /// When upkeep wants to be woken. Simulated time does not move for its sake.
+    pub(super) fn upkeep_due(&self) -> Option<Time> {
+        let wanted = self.parts.retention.is_some() && !self.upkeep.busy && !self.parts.clock.is_simulated();
+        wanted.then_some(self.upkeep.due)
+    }
+
+    /// Begins the next part of a pass, if it is time.
+    pub(super) fn keep_up(&mut self) {
+        let Some(retention) = self.parts.retention else { return };
+        if self.upkeep.busy || self.now < self.upkeep.due || self.stopping.is_some() {
+            return;
+        }
+        self.upkeep.busy = true;
+        let kinds = Kinds {
+            kinds: self.parts.kinds.clone(),
+            environment: self.parts.environment.clone(),
+            clock: self.parts.clock.clone(),
+        };
+        let (store, registry) = (self.parts.store.clone(), self.parts.registry.clone());
+        let pass = Pass { store, registry, kinds, retention, now: self.now };
+        let stage = self.upkeep.stage.clone();
+        self.spawn(async move { Done::KeptUp(pass.go_on(stage).await) });
+    }
+
+    pub(super) fn kept_up(&mut self, done: Result<(Pruned, Option<Stage>), Error>) {
+        self.upkeep.busy = false;
+        let next = match done {
+            Ok((pruned, next)) => {
+                self.upkeep.pruned.add(pruned);
+                next
+            }
+            Err(error) => {
+                if self.parts.store.health() == Health::Ready {
+                    tracing::warn!(%error, "upkeep of the store was given up for now");
+                }
+                None
+            }
+        };
+        let pause = if next.is_some() { BREATH_MS } else { PAUSE_MS };
+        self.upkeep.due = Time(self.now.0.saturating_add(pause));
+        if next.is_none() {
+            let Pruned { runs, events, keys } = std::mem::take(&mut self.upkeep.pruned);
+            if runs + events + keys > 0 {
+                tracing::info!(runs, events, keys, "what nobody needs any more is gone");
+            }
+        }
+        self.upkeep.stage = next.unwrap_or_else(Stage::first);
+    }
+}

@@ -1,0 +1,380 @@
+//! Retention: what nobody needs any more goes, page by page.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use wf_dsl::{Body, Period, Time};
+
+use super::floors::Floors;
+use super::forget::{Groups, Kinds};
+use crate::driver::load;
+use crate::error::Error;
+use crate::ids::{FrameId, Position, RunId};
+use crate::once::KEY_RETENTION;
+use crate::registry::Registry;
+use crate::rows::{self, EventRow};
+use crate::run::{Caller, Fact, Status};
+use crate::send::DEDUPE_DAYS;
+use crate::store::{CHUNK_BYTES, Commit, Key, Row, Store, Table, Write, events};
+
+/// How long finished and cancelled runs and events are kept unless told.
+pub const KEEP: Period = Period(7 * DAY);
+const DAY: i64 = 86_400_000;
+
+/// Rows that are looked at together.
+pub(crate) const PAGE: usize = 256;
+/// Rows that one commit deletes.
+const ROWS: usize = 500;
+/// Pages that are looked at before something else may have its turn for a while.
+const PAGES: usize = 40;
+/// Runs whose kinds cannot forget them go after so many times their period.
+const PATIENCE: i64 = 4;
+
+/// How long things are kept that nobody needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Finished and cancelled runs, from their end. Failed ones are kept until they are dropped.
+    pub runs: Period,
+    /// Events, from when they were received; longer while a run that they started is there or an open run may look for
+    /// them.
+    pub events: Period,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Retention { runs: KEEP, events: KEEP }
+    }
+}
+
+/// What went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Pruned {
+    /// Runs, those included that they had invoked.
+    pub runs: u64,
+    /// Events.
+    pub events: u64,
+    /// Ids of events and idempotency keys that were remembered.
+    pub keys: u64,
+}
+
+impl Pruned {
+    /// Adds what another pass took.
+    pub(crate) fn add(&mut self, more: Pruned) {
+        self.runs += more.runs;
+        self.events += more.events;
+        self.keys += more.keys;
+    }
+}
+
+/// Where a pass stands.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Stage {
+    /// At this row of those that have ended.
+    Runs(Key),
+    /// At this event.
+    Events(Position),
+    /// At what is remembered.
+    Keys,
+}
+
+impl Stage {
+    pub(crate) fn first() -> Stage {
+        Stage::Runs(Key::all(Table::Ended).start)
+    }
+}
+
+/// What a pass works with.
+#[derive(Clone)]
+pub(crate) struct Pass {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) registry: Registry,
+    pub(crate) kinds: Kinds,
+    pub(crate) retention: Retention,
+    pub(crate) now: Time,
+}
+
+impl Pass {
+    /// All of a pass, from its beginning to its end.
+    pub(crate) async fn all(self) -> Result<Pruned, Error> {
+        let (mut pruned, mut next) = (Pruned::default(), Some(Stage::first()));
+        while let Some(stage) = next {
+            let (more, behind) = self.clone().go_on(stage).await?;
+            pruned.add(more);
+            next = behind;
+        }
+        Ok(pruned)
+    }
+
+    /// Some pages of a pass; and where it goes on, if it has not come to its end.
+    pub(crate) async fn go_on(self, mut stage: Stage) -> Result<(Pruned, Option<Stage>), Error> {
+        let mut pruned = Pruned::default();
+        let mut floors = None;
+        for _ in 0..PAGES {
+            stage = match stage {
+                Stage::Runs(from) => match self.runs(from, &mut pruned).await? {
+                    Some(next) => Stage::Runs(next),
+                    None => Stage::Events(Position(0)),
+                },
+                Stage::Events(from) => match self.events(from, &mut floors, &mut pruned).await? {
+                    Some(next) => Stage::Events(next),
+                    None => Stage::Keys,
+                },
+                Stage::Keys => {
+                    let once = u64::try_from(KEY_RETENTION.0).unwrap_or(u64::MAX);
+                    pruned.keys += self.buckets(Table::Dedupe, DEDUPE_DAYS.unsigned_abs() * DAY.unsigned_abs()).await?;
+                    pruned.keys += self.buckets(Table::Once, once).await?;
+                    return Ok((pruned, None));
+                }
+            };
+            // Nobody is to wait for a long pass.
+            tokio::task::yield_now().await;
+        }
+        Ok((pruned, Some(stage)))
+    }
+
+    fn before(&self, period: Period) -> Time {
+        Time(self.now.0.saturating_sub(period.0))
+    }
+
+    // ── runs ────────────────────────────────────────────────────────────
+
+    /// One page of the runs that have ended; and where the next one begins.
+    async fn runs(&self, from: Key, pruned: &mut Pruned) -> Result<Option<Key>, Error> {
+        let range = from..Key::all(Table::Ended).end;
+        let page = self.store.scan(range, false, PAGE).await?;
+        let cutoff = self.before(self.retention.runs);
+        let mut old = Vec::new();
+        let mut next = page.last().filter(|_| page.len() == PAGE).map(|last| last.key.next());
+        for row in &page {
+            let Some(ended) = row.key.as_ended() else { continue };
+            if ended.at >= cutoff {
+                // The rest of this workflow's runs with this status are younger; others follow.
+                next = Some(Key::ended_of(ended.workflow, ended.status).end);
+                break;
+            }
+            old.push((row.key.clone(), ended.run, ended.status, ended.at));
+        }
+        let heads: Vec<Key> = old.iter().map(|(_, run, ..)| Key::head(*run)).collect();
+        let heads = self.store.get(&heads).await?;
+        let mut doomed = Vec::new();
+        for ((row, run, status, at), head) in old.into_iter().zip(heads) {
+            match head {
+                // A pass that was interrupted has left it.
+                None => doomed.push(Doomed { run, ended: row, at, head: None }),
+                Some(head) => {
+                    if self.is_forgotten(&head, status).await? {
+                        doomed.push(Doomed { run, ended: row, at, head: Some(head) });
+                    }
+                }
+            }
+        }
+        self.forget(doomed, pruned).await?;
+        Ok(next)
+    }
+
+    /// Whether nobody needs a run that ended long ago.
+    async fn is_forgotten(&self, head: &Row, status: u8) -> Result<bool, Error> {
+        let parent = self.parent(head).await?;
+        let Some(Caller { run: parent, .. }) = parent else { return Ok(status != Status::Failed as u8) };
+        // One that was invoked goes with the run that invoked it.
+        Ok(load::one(&*self.store, Key::head(parent)).await?.is_none())
+    }
+
+    async fn parent(&self, head: &Row) -> Result<Option<Caller>, Error> {
+        let Some(run) = head.key.as_head() else { return Ok(None) };
+        let json = rows::split_head(head)?.json.to_vec();
+        let json = load::unspill(&*self.store, run, FrameId::ROOT, json).await?;
+        Ok(rows::read_head(&head.key, &json)?.head.parent)
+    }
+
+    /// Deletes runs with those that they invoked, after their kinds were told.
+    async fn forget(&self, mut roots: Vec<Doomed>, pruned: &mut Pruned) -> Result<(), Error> {
+        while !roots.is_empty() {
+            let (mut groups, mut kept, mut invoked) = (Groups::default(), Vec::new(), Vec::new());
+            for doomed in &roots {
+                let Some(head) = &doomed.head else { continue };
+                let json = rows::split_head(head)?.json.to_vec();
+                let json = load::unspill(&*self.store, doomed.run, FrameId::ROOT, json).await?;
+                let plan = rows::read_head(&head.key, &json)?.head.plan.0;
+                let definition = load::definition(&*self.store, &self.registry, plan).await?;
+                let steps = &definition.plan.workflow.steps;
+                let lends = steps.iter().any(|step| step.idempotency_key.is_some());
+                if lends && doomed.at >= self.before(KEY_RETENTION) && self.has_chunks(doomed.run).await? {
+                    kept.push(doomed.run); // the output of one of its keys may be read for as long
+                    continue;
+                }
+                if steps.iter().any(|step| matches!(step.body, Body::Invoke { .. })) {
+                    invoked.extend(self.invoked(doomed.run).await?);
+                }
+                groups.add(definition, doomed.run);
+            }
+            let patience = Period(self.retention.runs.0.saturating_mul(PATIENCE));
+            for (definition, runs) in groups.into_iter() {
+                if let Err(error) = self.kinds.forget(&definition, &runs).await {
+                    tracing::warn!(%error, "a step kind cannot forget runs; they are kept for now");
+                    let young = roots.iter().filter(|doomed| doomed.at >= self.before(patience));
+                    kept.extend(young.map(|doomed| doomed.run).filter(|run| runs.contains(run)));
+                }
+            }
+            roots.retain(|doomed| !kept.contains(&doomed.run));
+            self.delete_runs(&roots).await?;
+            pruned.runs += roots.len() as u64;
+            roots = self.orphans(invoked).await?;
+        }
+        Ok(())
+    }
+
+    /// Of these runs those that have ended and whose caller is gone.
+    async fn orphans(&self, runs: Vec<RunId>) -> Result<Vec<Doomed>, Error> {
+        let mut orphans = Vec::new();
+        for run in runs {
+            let Some(head) = load::one(&*self.store, Key::head(run)).await? else { continue };
+            let Some(Caller { run: parent, .. }) = self.parent(&head).await? else { continue };
+            let json = load::unspill(&*self.store, run, FrameId::ROOT, rows::split_head(&head)?.json.to_vec()).await?;
+            let state = rows::read_head(&head.key, &json)?.head;
+            if let Some(at) = state.ended.filter(|_| state.status != Status::Open)
+                && load::one(&*self.store, Key::head(parent)).await?.is_none()
+            {
+                let ended = Key::ended(run.workflow, state.status as u8, at, run);
+                orphans.push(Doomed { run, ended, at, head: Some(head) });
+            }
+        }
+        Ok(orphans)
+    }
+
+    async fn has_chunks(&self, run: RunId) -> Result<bool, Error> {
+        Ok(!self.store.scan(Key::chunks_of(run), false, 1).await?.is_empty())
+    }
+
+    /// The runs that a run invoked, as far as its journal says.
+    async fn invoked(&self, run: RunId) -> Result<Vec<RunId>, Error> {
+        let (records, ..) = load::journal(&*self.store, run, 0).await?;
+        let invoked = records.into_iter().filter_map(|record| match record.fact {
+            Fact::Invoked { run, detached: false, .. } => Some(run),
+            _ => None,
+        });
+        Ok(invoked.collect())
+    }
+
+    /// The head goes first and the row of the end last, so that whatever is left in between is found.
+    async fn delete_runs(&self, doomed: &[Doomed]) -> Result<(), Error> {
+        let mut keys = Vec::new();
+        for Doomed { run, ended, head, .. } in doomed {
+            keys.push(Key::head(*run));
+            if let Some(position) = head.as_ref().map(rows::split_head).transpose()?.map(|head| head.position) {
+                keys.push(Key::queue(crate::store::Ready::woken(*run), position, *run));
+            }
+            for range in [Key::frames_of(*run), Key::journal_of(*run), Key::chunks_of(*run)] {
+                keys.extend(self.keys(range).await?);
+            }
+            keys.push(Key::cancel(*run));
+            keys.push(ended.clone());
+        }
+        self.delete(keys).await
+    }
+
+    async fn keys(&self, range: Range<Key>) -> Result<Vec<Key>, Error> {
+        Ok(load::scan(&*self.store, range).await?.into_iter().map(|row| row.key).collect())
+    }
+
+    async fn delete(&self, keys: Vec<Key>) -> Result<(), Error> {
+        for keys in keys.chunks(ROWS) {
+            let writes = keys.iter().cloned().map(Write::Delete).collect();
+            self.store.commit(Commit { writes, ..Commit::default() }).await?;
+        }
+        Ok(())
+    }
+
+    // ── events ──────────────────────────────────────────────────────────
+
+    /// One page of events; and where the next one begins.
+    async fn events(
+        &self,
+        from: Position,
+        floors: &mut Option<Floors>,
+        pruned: &mut Pruned,
+    ) -> Result<Option<Position>, Error> {
+        let range = Key::event(from, 0)..Key::all(Table::Event).end;
+        let rows = self.store.scan(range, false, PAGE).await?;
+        let cutoff = self.before(self.retention.events);
+        let page = events(&rows)?;
+        let mut next = page.last().filter(|_| rows.len() == PAGE).map(|(last, _)| Position(last.0 + 1));
+        let mut keys = Vec::new();
+        for (position, value) in page {
+            let event = EventRow::read(&Key::event(position, 0), &value)?;
+            if event.received >= cutoff {
+                next = None;
+                break;
+            }
+            if !self.store.scan(Key::heads_of(event.id), false, 1).await?.is_empty() || self.is_told(&event).await? {
+                continue;
+            }
+            let inbox = self.registry.inbox_keys(&event.name, &event.data);
+            if !inbox.is_empty() {
+                if floors.is_none() {
+                    *floors = Some(Floors::read(&*self.store, &self.registry).await?);
+                }
+                let is_needed =
+                    floors.as_ref().is_some_and(|floors| inbox.iter().any(|key| floors.may_need(*key, position)));
+                if is_needed {
+                    continue;
+                }
+            }
+            pruned.events += 1;
+            keys.extend((0..).take(value.len() / CHUNK_BYTES + 1).map(|n| Key::event(position, n)));
+            keys.extend(inbox.into_iter().map(|key| Key::inbox(key, position)));
+        }
+        self.delete(keys).await?;
+        Ok(next)
+    }
+
+    /// Whether somebody is being told of it.
+    async fn is_told(&self, event: &EventRow) -> Result<bool, Error> {
+        Ok(load::one(&*self.store, crate::driver::delivery_key(event.id)).await?.is_some())
+    }
+
+    // ── what is remembered ──────────────────────────────────────────────
+
+    /// Deletes the buckets of a table that nobody looks into any more.
+    async fn buckets(&self, table: Table, period_ms: u64) -> Result<u64, Error> {
+        let period = i64::try_from(period_ms).unwrap_or(i64::MAX);
+        let present = self.now.0.div_euclid(period).rem_euclid(1 << 16) as u16;
+        // The clock may have been set back a little.
+        let kept = [present.wrapping_sub(1), present, present.wrapping_add(1)];
+        let mut gone = 0;
+        let mut range = Key::all(table);
+        loop {
+            let page = self.store.scan(range.clone(), false, ROWS).await?;
+            let mut by_bucket: BTreeMap<u16, Vec<Key>> = BTreeMap::new();
+            for row in &page {
+                if let Some(bucket) = row.key.bucket() {
+                    by_bucket.entry(bucket).or_default().push(row.key.clone());
+                }
+            }
+            let last = by_bucket.keys().next_back().copied();
+            let old: Vec<Key> =
+                by_bucket.into_iter().filter(|(bucket, _)| !kept.contains(bucket)).flat_map(|(_, keys)| keys).collect();
+            gone += old.len() as u64;
+            self.delete(old).await?;
+            match (page.last(), last) {
+                (Some(_), Some(last)) if page.len() == ROWS && kept.contains(&last) => {
+                    range.start = Key::bucket_of(table, last).end;
+                }
+                (Some(row), _) if page.len() == ROWS => range.start = row.key.next(),
+                _ => return Ok(gone),
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// A run that goes.
+struct Doomed {
+    run: RunId,
+    /// The row of its end.
+    ended: Key,
+    at: Time,
+    /// None if an interrupted pass has begun with it.
+    head: Option<Row>,
+}
