@@ -69,7 +69,7 @@ pub struct Kind {
 }
 
 /// All kinds that a host offers, by name.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Catalog {
     kinds: BTreeMap<String, Kind>,
 }

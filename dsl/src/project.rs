@@ -1,15 +1,19 @@
 //! A project: all files that belong together, read and checked.
 
+mod file;
+mod ground;
 mod input;
 mod read;
 mod template;
 mod test;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 
 use crate::catalog::Catalog;
+use crate::check::Checked;
 use crate::diagnostic::Findings;
 use crate::form::Form;
 use crate::node::Node;
@@ -19,6 +23,7 @@ use crate::time::Time;
 use crate::types::Type;
 use crate::value::Value;
 
+pub(crate) use file::ReadFile;
 pub(crate) use template::{AllWants, Wants};
 
 pub use test::{
@@ -36,11 +41,11 @@ pub struct Project {
     /// What `wf.yaml` says.
     pub settings: Settings,
     /// All event types by name.
-    pub events: BTreeMap<String, EventType>,
+    pub events: BTreeMap<String, Arc<EventType>>,
     /// All workflows in the order of their files. Of two with one name, the first counts.
-    pub workflows: Vec<Workflow>,
+    pub workflows: Vec<Arc<Workflow>>,
     /// All files of workflow tests.
-    pub tests: Vec<TestFile>,
+    pub tests: Vec<Arc<TestFile>>,
     /// All templates by name.
     pub templates: BTreeMap<String, BTreeMap<Medium, FileId>>,
     /// The kinds of the host and of the catalogs that `kinds:` names.
@@ -55,16 +60,24 @@ pub struct Project {
     pub(crate) wants: AllWants,
     /// When it was read, if the caller knows.
     pub(crate) read_at: Option<Time>,
-    /// The tree of `wf.yaml`.
-    pub(crate) settings_tree: Option<Node>,
     /// The trees of the workflows, in their order.
-    pub(crate) trees: Vec<Node>,
+    pub(crate) trees: Vec<Arc<Node>>,
+    /// The YAML files, by their ids.
+    pub(crate) files: Vec<Arc<ReadFile>>,
+    /// The files of templates, whose ids follow.
+    template_files: Vec<Arc<template::ReadTemplate>>,
+    /// What the workflows were read with.
+    pub(crate) ground: Arc<ground::Ground>,
+    /// The workflows as they were read, in their order.
+    read_workflows: Vec<Arc<read::ReadWorkflow>>,
+    /// What the checks leave for the next time.
+    pub(crate) checked: Checked,
 }
 
 impl Project {
     /// The workflow with this name.
     pub fn workflow(&self, name: &str) -> Option<&Workflow> {
-        self.workflows.iter().find(|workflow| workflow.name.value == name)
+        self.workflows.iter().find(|workflow| workflow.name.value == name).map(|workflow| &**workflow)
     }
 }
 

@@ -6,6 +6,13 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId(pub u32);
 
+impl FileId {
+    /// The id of the file at this place in the order of all files.
+    pub(crate) fn at(place: usize) -> FileId {
+        FileId(u32::try_from(place).expect("fewer than 2^32 files"))
+    }
+}
+
 /// A place in a file: bytes from `start` up to, not including, `end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
@@ -68,7 +75,7 @@ pub struct Sources {
 impl Sources {
     /// Adds a file.
     pub fn add(&mut self, path: impl Into<String>, text: impl Into<Arc<str>>) -> FileId {
-        let id = FileId(u32::try_from(self.files.len()).expect("fewer than 2^32 files"));
+        let id = FileId::at(self.files.len());
         self.files.push(Source { path: path.into(), text: text.into() });
         id
     }
@@ -81,5 +88,11 @@ impl Sources {
     /// All files with their ids, in the order in which they were added.
     pub fn iter(&self) -> impl Iterator<Item = (FileId, &Source)> {
         (0..).map(FileId).zip(&self.files)
+    }
+}
+
+impl FromIterator<Source> for Sources {
+    fn from_iter<I: IntoIterator<Item = Source>>(files: I) -> Self {
+        Sources { files: files.into_iter().collect() }
     }
 }

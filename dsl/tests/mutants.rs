@@ -2,6 +2,9 @@
 //!
 //! Every project is a right one with one thing changed. A mutant whose plans are those of the original is the same
 //! project, and does not count. The seed is fixed, and is printed with the counts and with what was not found.
+//!
+//! Each of them is also read again from the one before it, and from the original, as an editor would; that must give
+//! what reading it for the first time gives.
 
 #![allow(clippy::print_stdout, reason = "it says which mistakes are not found")]
 
@@ -29,7 +32,7 @@ fn texts(input: &ProjectInput) -> Texts {
     files.chain(templates).collect()
 }
 
-fn project(original: &ProjectInput, texts: &Texts, catalog: &Catalog) -> Project {
+fn changed(original: &ProjectInput, texts: &Texts) -> ProjectInput {
     let mut input = ProjectInput { files: Vec::new(), templates: Vec::new(), ..original.clone() };
     for (path, text) in texts {
         let bytes = text.clone().into_bytes();
@@ -42,7 +45,55 @@ fn project(original: &ProjectInput, texts: &Texts, catalog: &Catalog) -> Project
             None => input.files.push(InputFile { path: path.clone(), bytes, named: true }),
         }
     }
-    Project::read(input, catalog)
+    input
+}
+
+/// An example, and the project that was read last.
+struct Example {
+    input: ProjectInput,
+    texts: Texts,
+    plans: BTreeMap<String, String>,
+    sites: BTreeMap<&'static str, Vec<Mutation>>,
+    original: Project,
+    last: Project,
+}
+
+impl Example {
+    fn new(place: &str, catalog: &Catalog) -> Example {
+        let input = folder::input(&folder::root(place));
+        let texts = texts(&input);
+        let read = || Project::read(changed(&input, &texts), catalog);
+        let (original, last) = (read(), read());
+        let plans = plans(&original).expect("the example is right");
+        Example { plans, sites: mutate::sites(&texts), texts, input, original, last }
+    }
+
+    /// The mutant, which must be the same whatever was known before.
+    fn mutant(&mut self, mutation: &Mutation, random: &mut mutate::Random, catalog: &Catalog) -> Project {
+        let mut texts = mutation.apply(&self.texts);
+        // Now and then, all places of a file move too.
+        if random.below(4) == 0 {
+            let path = texts.keys().nth(random.below(texts.len())).filter(|path| path.ends_with(".yaml")).cloned();
+            path.and_then(|path| texts.get_mut(&path)).into_iter().for_each(|text| text.insert_str(0, "# moved\n"));
+        }
+        let input = changed(&self.input, &texts);
+        let mutant = Project::read(input.clone(), catalog);
+        let again = self.last.read_again(input.clone(), catalog);
+        assert_same(&again, &mutant, &format!("{}, after another mutant", mutation.what));
+        let again = self.original.read_again(input, catalog);
+        assert_same(&again, &mutant, &format!("{}, after the original", mutation.what));
+        self.last = again;
+        mutant
+    }
+}
+
+fn assert_same(again: &Project, fresh: &Project, what: &str) {
+    let findings = |project: &Project| {
+        let all = project.findings.clone().sorted().into_iter();
+        all.map(|finding| format!("{finding:?}")).collect::<Vec<_>>()
+    };
+    assert_eq!(findings(again), findings(fresh), "{what}");
+    assert_eq!(plans(again), plans(fresh), "{what}");
 }
 
 /// What runs: the normalised plans of all workflows; none if there are errors.
@@ -68,29 +119,21 @@ fn a_mistake_in_an_example_is_found() {
     let mut several: BTreeMap<String, usize> = BTreeMap::new();
     let mut random = mutate::Random::new(SEED);
     let mut counted = 0;
-    let examples: Vec<_> = PROJECTS
-        .iter()
-        .map(|place| {
-            let input = folder::input(&folder::root(place));
-            let texts = texts(&input);
-            let original = plans(&project(&input, &texts, &catalog)).expect("the example is right");
-            let sites = mutate::sites(&texts);
-            (input, texts, original, sites)
-        })
-        .collect();
+    let mut examples: Vec<Example> = PROJECTS.iter().map(|place| Example::new(place, &catalog)).collect();
     let mut tried = 0;
     while counted < rounds {
         tried += 1;
         assert!(tried < rounds * 10, "too few mutants differ from their original");
-        let (input, texts, original, sites) = &examples[tried % examples.len()];
+        let count = examples.len();
+        let example = &mut examples[tried % count];
         // Each operator in turn, so that the many keys do not hide the few workflows.
-        let operator = mutate::OPERATORS[(tried / examples.len()) % mutate::OPERATORS.len()];
-        let Some(candidates) = sites.get(operator).filter(|sites| !sites.is_empty()) else { continue };
-        let mutation: &Mutation = &candidates[random.below(candidates.len())];
-        let mutant = project(input, &mutation.apply(texts), &catalog);
+        let operator = mutate::OPERATORS[(tried / count) % mutate::OPERATORS.len()];
+        let Some(candidates) = example.sites.get(operator).filter(|sites| !sites.is_empty()) else { continue };
+        let mutation = candidates[random.below(candidates.len())].clone();
+        let mutant = example.mutant(&mutation, &mut random, &catalog);
         let findings = mutant.findings.clone().sorted();
         let tally = tallies.entry(operator).or_default();
-        if plans(&mutant).as_ref() == Some(original) {
+        if plans(&mutant).as_ref() == Some(&example.plans) {
             tally.same += 1;
             continue;
         }
@@ -125,4 +168,69 @@ fn a_mistake_in_an_example_is_found() {
         println!("not found, {times} times: {survivor}");
     }
     assert!(found * 100 >= counted * FOUND_MIN, "only {found} of {counted} mutants were found");
+}
+
+/// What is found at each step of a history, read again each time; it must be what reading anew finds.
+fn history(inputs: &[(ProjectInput, Catalog)]) -> Vec<Vec<String>> {
+    let mut last = Project::default();
+    let read = |(input, catalog): &(ProjectInput, Catalog)| {
+        last = last.read_again(input.clone(), catalog);
+        assert_same(&last, &Project::read(input.clone(), catalog), "in a history");
+        last.findings.clone().sorted().into_iter().map(|finding| finding.message).collect()
+    };
+    inputs.iter().map(read).collect()
+}
+
+fn of_texts(texts: &[(&str, &str)], now: Option<&str>) -> ProjectInput {
+    let file = |(path, text): &(&str, &str)| InputFile {
+        path: (*path).to_owned(),
+        bytes: text.as_bytes().to_vec(),
+        named: true,
+    };
+    let now = now.map(|now| now.parse().expect("this is a time"));
+    ProjectInput { files: texts.iter().map(file).collect(), now, ..ProjectInput::default() }
+}
+
+#[test]
+fn time_goes_on_between_two_checks() {
+    let texts = [("a.yaml", "workflow: a\nsteps:\n  - id: new_year\n    sleep_until: 2027-01-01T00:00:00Z\n")];
+    let at = |now: Option<&str>| (of_texts(&texts, now), folder::catalog());
+    let found = history(&[
+        at(None),
+        at(Some("2026-12-31T00:00:00Z")),
+        at(Some("2027-01-01T00:00:00Z")),
+        at(Some("2027-01-01T00:00:01Z")),
+        at(Some("2026-12-31T00:00:00Z")),
+        at(None),
+    ]);
+    let past = vec!["this time is past: `sleep_until` would end at once, always".to_owned()];
+    assert_eq!(found, [vec![], vec![], vec![], past, vec![], vec![]]);
+}
+
+#[test]
+fn what_workflows_stand_on_changes_between_two_checks() {
+    let caller = "workflow: a\nsteps:\n  - id: call\n    invoke:\n      workflow: b\n  - id: send\n    log:\n      message: ${ steps.call.x }\n    retry: often\n";
+    let callee = "workflow: b\ninput: {}\nsteps:\n  - id: done\n    finish:\n      x: one\n";
+    let settings = "project: p\nretries:\n  often:\n    max_attempts: 3\n    delay: 1s\n";
+    let other_settings = settings.replace("often", "seldom");
+    let number = callee.replace("x: one", "x: [1]");
+    let ring = callee
+        .replace("steps:\n", "steps:\n  - id: pause\n    sleep: 1h\n  - id: back\n    invoke:\n      workflow: a\n");
+    let (all, none) = (folder::catalog(), Catalog::default());
+    let of = |texts: &[(&str, &str)], catalog: &Catalog| (of_texts(texts, None), catalog.clone());
+    let right = [("a.yaml", caller), ("b.yaml", callee), ("wf.yaml", settings)];
+    let found = history(&[
+        of(&right, &all),
+        of(&[("a.yaml", caller), ("b.yaml", &number), ("wf.yaml", settings)], &all),
+        of(&[("a.yaml", caller), ("b.yaml", &ring), ("wf.yaml", settings)], &all),
+        of(&[("a.yaml", caller), ("b.yaml", callee), ("wf.yaml", &other_settings)], &all),
+        of(&right, &none),
+        // The places of all files change.
+        of(&right[1..], &all),
+        of(&[("b.yaml", callee), ("a.yaml", caller), ("c.yaml", callee), ("wf.yaml", settings)], &all),
+        of(&[("a.yaml", caller), ("b.yaml", "workflow: b\n  steps: ["), ("wf.yaml", settings)], &all),
+        of(&right, &all),
+    ]);
+    let counts: Vec<usize> = found.iter().map(Vec::len).collect();
+    assert_eq!(counts, [0, 1, 0, 1, 1, 1, 1, 1, 0], "{found:#?}");
 }

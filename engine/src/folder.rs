@@ -80,7 +80,13 @@ pub enum FolderError {
 impl Folder {
     /// Checks the project. What could not be read is a finding, beside what the checks find in the rest.
     pub fn check(&self, catalog: &Catalog) -> Project {
-        let mut project = Project::read(self.input.clone(), catalog);
+        self.check_again(&Project::default(), catalog)
+    }
+
+    /// The same, without working out again what `before` knows of files that have not changed since (see
+    /// [`Project::read_again`]).
+    pub fn check_again(&self, before: &Project, catalog: &Catalog) -> Project {
+        let mut project = before.read_again(self.input.clone(), catalog);
         for file in &self.unreadable {
             let id = project.sources.add(file.path.clone(), "");
             project.findings.push(Diagnostic::error(file.code, Span { file: id, start: 0, end: 0 }, file.why.clone()));

@@ -64,7 +64,7 @@ fn named_workflow(checked: &Checked) -> Result<Option<&Workflow>, Failure> {
     let Some(path) = checked.folder.named.first() else { return Ok(None) };
     let sources = &checked.project.sources;
     let found = checked.project.workflows.iter().find(|workflow| sources.path(workflow.name.span.file) == path);
-    found.map(Some).ok_or_else(|| Failure::usage(format!("`{path}` is no workflow")))
+    found.map(|workflow| Some(&**workflow)).ok_or_else(|| Failure::usage(format!("`{path}` is no workflow")))
 }
 
 fn by_hand(workflow: &Workflow, project: &Project, data: Option<Json>) -> Result<Start, Failure> {
@@ -125,8 +125,8 @@ fn check(events: &[Event], project: &Project, named: Option<&Workflow>) -> Resul
         let failure = Failure::usage(format!("`{sent}` does not start `{}`", workflow.name.value));
         return Err(if triggers.is_empty() { failure } else { failure.help(format!("it is started by {triggers}")) });
     }
-    if !project.workflows.iter().any(starts) {
-        let mut known: Vec<&str> = project.workflows.iter().flat_map(events_of).collect();
+    if !project.workflows.iter().any(|workflow| starts(workflow)) {
+        let mut known: Vec<&str> = project.workflows.iter().flat_map(|workflow| events_of(workflow)).collect();
         known.sort_unstable();
         known.dedup();
         let help = did_you_mean(sent, known.iter().copied());

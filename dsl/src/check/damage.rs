@@ -1,13 +1,12 @@
 //! What a mistake in the shape of a file hides: what is said about that part would only follow from the mistake.
 
-use std::collections::HashSet;
-
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Findings, Missed, Severity};
 use crate::node::Node;
 use crate::plan::{Step, Workflow};
 use crate::project::Project;
-use crate::source::{FileId, Span};
+use crate::read::Sort;
+use crate::source::Span;
 use crate::suggest::suggest;
 
 /// The mistakes in shape that were found on reading.
@@ -29,12 +28,14 @@ impl Damage {
         let errors = project.findings.iter().filter(|finding| finding.severity == Severity::Error);
         let places: Vec<(Code, Span)> =
             errors.filter(|found| shape.contains(&found.code)).map(|found| (found.code, found.primary.span)).collect();
-        let workflows: HashSet<FileId> = project.workflows.iter().map(|workflow| workflow.name.span.file).collect();
-        let settings = project.settings_tree.as_ref().map(|tree| tree.span.file);
+        let settings = project.ground.tree().map(|tree| tree.span.file);
         let in_events = |span: &Span| {
-            let inline =
-                project.trees.iter().filter_map(|tree| tree.get("events")).any(|node| node.span.contains(*span));
-            inline || !workflows.contains(&span.file) && Some(span.file) != settings
+            let Some(file) = project.files.get(span.file.0 as usize) else { return false };
+            match (file.sort, &file.tree) {
+                (Some(Sort::Workflow), Some(tree)) => tree.get("events").is_some_and(|node| node.span.contains(*span)),
+                (Some(Sort::Project | Sort::Test), _) => false,
+                _ => file.may_declare_events,
+            }
         };
         Damage {
             unread: places.iter().any(|(code, _)| *code == Code::YAML),
@@ -61,14 +62,14 @@ impl Damage {
         sections.any(|section| section.is_none_or(about_triggers))
     }
 
-    /// All findings of the reader, without what it misses although it is there under a misspelt key, or a level off.
-    pub(crate) fn settle(project: &Project) -> Findings {
+    /// What the reader has `reported`, without what it misses although it is there under a misspelt key, or a level off.
+    pub(crate) fn settle(project: &Project, reported: &Findings) -> Findings {
         let key = |finding: &Diagnostic| {
             let span = finding.primary.span;
             let text = project.sources.get(span.file).and_then(|source| source.text.get(span.start..span.end));
             text.map(|text| text.trim_matches(['"', '\'']).to_owned())
         };
-        let unknown = project.findings.iter().filter(|finding| finding.code == Code::UNKNOWN_KEY);
+        let unknown = reported.iter().filter(|finding| finding.code == Code::UNKNOWN_KEY);
         let unknown: Vec<(Option<Span>, String)> =
             unknown.filter_map(|finding| Some((part_around(project, finding.primary.span), key(finding)?))).collect();
         let is_there = |finding: &Diagnostic| {
@@ -79,7 +80,7 @@ impl Damage {
                 && matches!(finding.code, Code::FIELD | Code::STEP_ID)
                 && unknown.iter().any(|(other, key)| meant(key) && *other == part())
         };
-        let mut findings = project.findings.clone();
+        let mut findings = reported.clone();
         findings.retain(|finding| !is_there(finding));
         findings
     }
@@ -126,7 +127,7 @@ fn innermost(steps: &[Step], code: Code, place: Span) -> Option<Span> {
 /// The innermost item of a list in which something stands, such as a step or a trigger, or else the top-level part.
 fn part_around(project: &Project, place: Span) -> Option<Span> {
     let index = project.workflows.iter().position(|workflow| workflow.name.span.file == place.file)?;
-    let mut node = project.trees.get(index)?;
+    let mut node: &Node = project.trees.get(index)?;
     let mut part = None;
     loop {
         let item = node.items().iter().find(|item| item.span.contains(place));

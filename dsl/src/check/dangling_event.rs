@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::event::{self, Use};
+use super::invoke;
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::form::Form;
-use crate::plan::Body;
 use crate::project::Project;
 use crate::value::Value;
 
@@ -21,10 +21,7 @@ pub(super) fn check(project: &Project, found: &mut Findings) {
             let ends = if usage == Use::Sent { &mut sent } else { &mut consumed };
             ends.insert(&name.value);
         }
-        invoked.extend(workflow.steps.iter().filter_map(|step| match &step.body {
-            Body::Invoke { workflow, .. } => Some(workflow.value.as_str()),
-            _ => None,
-        }));
+        invoked.extend(invoke::called(workflow).map(|name| name.value.as_str()));
     }
     for webhook in project.settings.webhooks.values() {
         match &webhook.event {

@@ -173,10 +173,10 @@ pub(super) fn codes(cx: &Context<'_>) -> Codes {
 }
 
 /// The codes in the named policies of a project that no step can give. `codes` are those of its workflows.
-pub(super) fn policies(project: &Project, codes: Vec<Codes>, found: &mut Findings) {
-    let Some(retries) = project.settings_tree.as_ref().and_then(|tree| tree.get("retries")) else { return };
+pub(super) fn policies<'c>(project: &Project, codes: impl Iterator<Item = &'c Codes>, found: &mut Findings) {
+    let Some(retries) = project.ground.tree().and_then(|tree| tree.get("retries")) else { return };
     let kinds = project.catalog.iter().flat_map(|kind| &kind.errors).map(|error| error.code.clone());
-    let all = codes.into_iter().fold(Some(kinds.collect()), both);
+    let all = codes.cloned().fold(Some(kinds.collect()), both);
     for entry in retries.entries() {
         for (key, code) in listed(&entry.value) {
             unknown(project, &code, &all, "a step", key, found);

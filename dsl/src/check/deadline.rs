@@ -6,7 +6,7 @@ use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::form::Form;
 use crate::plan::{Body, Delay, Retry, Step, WaitGuard};
-use crate::time::Period;
+use crate::time::{Period, Time};
 
 /// Checks what is constant of timeouts, deadlines and retries.
 pub(super) fn check(cx: &Context<'_>, found: &mut Findings) {
@@ -16,26 +16,44 @@ pub(super) fn check(cx: &Context<'_>, found: &mut Findings) {
     if let Some(within) = cx.workflow.limits.as_ref().and_then(|limits| limits.value.start_within.as_ref()) {
         positive(within, "start_within", found);
     }
+    for (form, key) in instants(cx) {
+        past(cx, form, key, found);
+    }
     for step in &cx.workflow.steps {
         let own = step.timeout.as_ref().filter(|timeout| step.span.contains(timeout.span()));
         if let Some(timeout) = own {
             positive(timeout, "timeout", found);
         }
-        match &step.body {
-            Body::SleepUntil { time, .. } => past(cx, time, "sleep_until", found),
-            Body::Wait(alternatives) => {
-                for alternative in alternatives {
-                    match &alternative.guard {
-                        WaitGuard::After(Some(after)) => positive(after, "after", found),
-                        WaitGuard::Until(until) => past(cx, until, "until", found),
-                        WaitGuard::After(None) | WaitGuard::Event(_) => {}
-                    }
+        if let Body::Wait(alternatives) = &step.body {
+            for alternative in alternatives {
+                if let WaitGuard::After(Some(after)) = &alternative.guard {
+                    positive(after, "after", found);
                 }
             }
-            _ => {}
         }
         retries(cx, step, found);
     }
+}
+
+/// The earliest constant time to come that a step waits for.
+pub(super) fn next(cx: &Context<'_>) -> Option<Time> {
+    let times = instants(cx).filter_map(|(form, _)| constant::value(form)?.as_time());
+    times.filter(|time| cx.project.read_at.is_none_or(|now| now <= *time)).min()
+}
+
+/// The times that steps wait for, with the keys that they stand at.
+fn instants<'p>(cx: &Context<'p>) -> impl Iterator<Item = (&'p Form, &'static str)> {
+    cx.workflow.steps.iter().flat_map(|step| match &step.body {
+        Body::SleepUntil { time, .. } => vec![(time, "sleep_until")],
+        Body::Wait(alternatives) => {
+            let untils = alternatives.iter().filter_map(|alternative| match &alternative.guard {
+                WaitGuard::Until(until) => Some((until, "until")),
+                WaitGuard::After(_) | WaitGuard::Event(_) => None,
+            });
+            untils.collect()
+        }
+        _ => Vec::new(),
+    })
 }
 
 /// Reports a length of time that is not longer than zero.

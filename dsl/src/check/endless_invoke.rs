@@ -30,11 +30,11 @@ pub(super) fn calls(cx: &Context<'_>) -> Vec<Call> {
 }
 
 /// Reports each ring of workflows once, at its first call. `calls` are those of the workflows in their order.
-pub(super) fn check(project: &Project, calls: &[Vec<Call>], found: &mut Findings) {
+pub(super) fn check<'c>(project: &Project, calls: impl Iterator<Item = &'c [Call]>, found: &mut Findings) {
     let mut graph: DiGraph<usize, &Call> = DiGraph::new();
-    let nodes: Vec<NodeIndex> = (0..calls.len()).map(|index| graph.add_node(index)).collect();
+    let nodes: Vec<NodeIndex> = (0..project.workflows.len()).map(|index| graph.add_node(index)).collect();
     let named = |name: &str| project.workflows.iter().position(|workflow| workflow.name.value == name);
-    for (from, calls) in calls.iter().enumerate() {
+    for (from, calls) in calls.enumerate() {
         for call in calls {
             if let Some(to) = named(&call.name) {
                 graph.add_edge(nodes[from], nodes[to], call);

@@ -1,5 +1,9 @@
 //! `wf::invoke`: an invoked workflow that is unknown, or that `with` does not fit.
 
+use std::collections::HashMap;
+
+use petgraph::graph::{DiGraph, NodeIndex};
+
 use super::fields::{self, Subject};
 use super::infer::Infer;
 use super::{Context, roots};
@@ -24,13 +28,7 @@ pub(super) fn names(cx: &Context<'_>, found: &mut Findings) {
             found.push(diagnostic.help(help.unwrap_or_else(|| "the workflow must be part of the project".to_owned())));
             continue;
         };
-        let limits = callee.limits.as_ref().map(|limits| &limits.value);
-        let merges = limits.and_then(|limits| match (&limits.debounce, &limits.batch) {
-            (Some(_), _) => Some("debounce"),
-            (_, Some(_)) => Some("batch"),
-            _ => None,
-        });
-        if let (Some(limit), Some(limits)) = (merges, &callee.limits) {
+        if let (Some(limit), Some(limits)) = (merges(callee), &callee.limits) {
             let message = format!("`{}` has `{limit}`, so a call is not one run of it", name.value);
             found.push(
                 Diagnostic::error(Code::INVOKE, name.span, message)
@@ -39,6 +37,45 @@ pub(super) fn names(cx: &Context<'_>, found: &mut Findings) {
             );
         }
     }
+}
+
+/// The limit that makes one run of several calls.
+pub(super) fn merges(workflow: &Workflow) -> Option<&'static str> {
+    let limits = &workflow.limits.as_ref()?.value;
+    match (&limits.debounce, &limits.batch) {
+        (Some(_), _) => Some("debounce"),
+        (_, Some(_)) => Some("batch"),
+        _ => None,
+    }
+}
+
+/// The names that the `invoke` steps of a workflow call.
+pub(super) fn called(workflow: &Workflow) -> impl Iterator<Item = &Spanned<String>> {
+    workflow.steps.iter().filter_map(|step| match &step.body {
+        Body::Invoke { workflow, .. } => Some(workflow),
+        _ => None,
+    })
+}
+
+/// The invoked workflows of a project, each behind those that it invokes; those that invoke each other, directly or by
+/// others, are together.
+pub(super) fn rings(project: &Project) -> Vec<Vec<usize>> {
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for (place, workflow) in project.workflows.iter().enumerate() {
+        places.entry(&workflow.name.value).or_insert(place);
+    }
+    let mut graph: DiGraph<(), ()> = DiGraph::new();
+    let nodes: Vec<NodeIndex> = project.workflows.iter().map(|_| graph.add_node(())).collect();
+    let mut invoked = vec![false; nodes.len()];
+    for (caller, workflow) in project.workflows.iter().enumerate() {
+        for callee in called(workflow).filter_map(|name| places.get(name.value.as_str())) {
+            invoked[*callee] = true;
+            graph.update_edge(nodes[caller], nodes[*callee], ());
+        }
+    }
+    let rings = petgraph::algo::tarjan_scc(&graph).into_iter();
+    let rings = rings.map(|ring| ring.into_iter().map(NodeIndex::index).filter(|place| invoked[*place]).collect());
+    rings.filter(|ring: &Vec<usize>| !ring.is_empty()).collect()
 }
 
 /// `with` must be what the workflow takes.
@@ -71,5 +108,5 @@ pub(super) fn with(infer: &mut Infer<'_>, name: &Spanned<String>, form: &Form) {
 }
 
 fn find<'p>(project: &'p Project, name: &str) -> Option<&'p Workflow> {
-    project.workflows.iter().find(|workflow| workflow.name.value == name)
+    project.workflow(name)
 }

@@ -1,5 +1,6 @@
 //! What must hold beyond the shape of the files: one file per code, and the analyses that they share.
 
+mod checked;
 mod constant;
 pub(crate) mod damage;
 mod effects;
@@ -49,7 +50,8 @@ mod wait_order;
 pub(crate) mod yaml_trap;
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use petgraph::graph::NodeIndex;
 use petgraph::visit::EdgeRef;
@@ -63,45 +65,104 @@ use crate::project::Project;
 use crate::source::FileId;
 use crate::types::Type;
 
+pub(crate) use checked::Checked;
+
+use checked::{Changes, CheckedWorkflow, Output};
 use damage::Damage;
 use effects::Effects;
 use flow::{Flow, State};
 use infer::{Infer, Secrets};
 use places::{Moment, Place, Purpose};
-use roots::Outputs;
 
-/// Checks all workflows of a project that has been read, one by one and then together.
-pub(crate) fn run(project: &Project, damage: &Damage, found: &mut Findings) {
-    let outputs = Outputs::default();
-    let mut calls = Vec::new();
-    let mut codes = Vec::new();
-    let mut templates = Some(BTreeSet::new());
+/// Checks all workflows of a project that has been read, one by one and then together. What `before`, the same project
+/// as it was, knows of them and still holds is taken over. `reported` is what the reader has found.
+pub(crate) fn run(
+    project: &Project,
+    before: &Project,
+    reported: &Findings,
+    damage: &Damage,
+    found: &mut Findings,
+) -> Checked {
+    let mut checked = Checked::default();
+    let mut changes = Changes::between(before, project, reported);
+    outputs(project, &mut changes, &mut checked.outputs);
+
+    let mut all = Vec::new();
+    let mut kept = BTreeSet::new();
     for (index, workflow) in project.workflows.iter().enumerate() {
-        let mut cx = Context::of(project, index, &outputs);
+        if let Some(known) = changes.workflow(workflow) {
+            kept.insert(workflow.name.value.as_str());
+            checked.add(workflow, Arc::clone(known));
+            all.push(Arc::clone(known));
+            continue;
+        }
+        let mut cx = Context::of(project, index, &checked.outputs);
         cx.broken = damage.breaks_ways(workflow);
         cx.trigger_hidden = damage.events || damage.hides_triggers(cx.tree);
         let mut here = Findings::default();
         check(&cx, &mut here);
         damage.clean(&workflow.steps, &mut here);
-        calls.push(endless_invoke::calls(&cx));
-        codes.push(dead_handler::codes(&cx));
-        templates = templates.zip(cx.templates.into_inner()).map(|(mut all, more)| {
-            all.extend(more);
-            all
+        let known = Arc::new(CheckedWorkflow {
+            workflow: Arc::clone(workflow),
+            calls: endless_invoke::calls(&cx),
+            codes: dead_handler::codes(&cx),
+            waits_until: deadline::next(&cx),
+            templates: cx.templates.into_inner(),
         });
+        if here.is_empty() {
+            checked.add(workflow, Arc::clone(&known));
+        }
+        all.push(known);
         found.append(here);
     }
-    endless_invoke::check(project, &calls, found);
-    dead_handler::policies(project, codes, found);
+    endless_invoke::check(project, all.iter().map(|known| &*known.calls), found);
+    dead_handler::policies(project, all.iter().map(|known| &known.codes), found);
     // What tests say of a workflow that has errors would follow from them.
     let tests: Vec<FileId> = project.tests.iter().map(|test| test.workflow.span.file).collect();
     if !project.findings.iter().chain(found.iter()).any(|finding| finding.is_error_outside(&tests)) {
-        test::check(project, &outputs, found);
+        let known = test::Known::of(project, &checked.outputs);
+        let mut right = Vec::new();
+        for test in project.tests.iter().filter(|test| !test.partial) {
+            let reachable = project.reachable(test.workflows());
+            let mut here = Findings::default();
+            if !changes.test_holds(test, &reachable, &kept) {
+                test::check(&known, test, &reachable, &mut here);
+            }
+            if here.is_empty() {
+                right.push(test);
+            }
+            found.append(here);
+        }
+        right.into_iter().for_each(|test| checked.add_test(test));
     }
     // What a wrong name was meant to use looks unused.
     if !project.findings.has_errors() && !found.has_errors() {
-        unused::whole(project, templates.as_ref(), found);
+        let named: Option<Vec<_>> = all.iter().map(|known| known.templates.as_ref()).collect();
+        let named = named.map(|sets| sets.into_iter().flatten().map(String::as_str).collect());
+        unused::whole(project, named.as_ref(), found);
         dangling_event::check(project, found);
+    }
+    checked
+}
+
+/// Works out what the invoked workflows finish with, each after those that it invokes. Of workflows that invoke each
+/// other in a ring nothing is known while the ring is worked out.
+fn outputs(project: &Project, changes: &mut Changes<'_>, outputs: &mut BTreeMap<String, Output>) {
+    for ring in invoke::rings(project) {
+        let names: BTreeSet<&str> = ring.iter().map(|index| project.workflows[*index].name.value.as_str()).collect();
+        let mut found = Vec::new();
+        for index in ring {
+            let workflow = &project.workflows[index];
+            let ty = match changes.output(workflow, &names) {
+                Some(known) => known.ty.clone(),
+                None => Context::of(project, index, outputs).finish_type(),
+            };
+            found.push(Output::new(workflow, ty, &names));
+        }
+        for output in found {
+            changes.note_output(&output);
+            outputs.insert(output.workflow.name.value.clone(), output);
+        }
     }
 }
 
@@ -147,7 +208,7 @@ struct Context<'p> {
     graph: Graph,
     flow: Flow,
     effects: Effects<'p>,
-    outputs: &'p Outputs,
+    outputs: &'p BTreeMap<String, Output>,
     variables: RefCell<HashMap<String, Type>>,
     items: RefCell<HashMap<StepIx, Type>>,
     /// The templates that steps name; none if that cannot be told.
@@ -156,14 +217,14 @@ struct Context<'p> {
 
 impl<'p> Context<'p> {
     /// The workflow with this number in the project.
-    fn of(project: &'p Project, index: usize, outputs: &'p Outputs) -> Context<'p> {
+    fn of(project: &'p Project, index: usize, outputs: &'p BTreeMap<String, Output>) -> Context<'p> {
         let workflow = &project.workflows[index];
         let graph = Graph::of(workflow);
         let flow = Flow::of(workflow, &graph);
         Context {
             project,
             workflow,
-            tree: project.trees.get(index),
+            tree: project.trees.get(index).map(|tree| &**tree),
             broken: false,
             trigger_hidden: false,
             graph,

@@ -1,7 +1,5 @@
 //! The types of what expressions read: events, steps, variables, a loop's items.
 
-use std::collections::HashMap;
-
 use super::Context;
 use super::facts::Fact;
 use super::flow::around;
@@ -145,25 +143,6 @@ pub(super) fn error_in(workflow: &Workflow, list: ListIx) -> Option<Type> {
     None
 }
 
-/// The types of the workflows' outputs, worked out as they are asked for.
-#[derive(Debug, Default)]
-pub(super) struct Outputs {
-    by_workflow: std::cell::RefCell<HashMap<String, Option<Type>>>,
-}
-
-impl Outputs {
-    /// What a workflow finishes with; not known while it is being asked for itself.
-    fn of(&self, name: &str, infer: impl FnOnce() -> Type) -> Type {
-        if let Some(known) = self.by_workflow.borrow().get(name) {
-            return known.clone().unwrap_or(Type::Any);
-        }
-        self.by_workflow.borrow_mut().insert(name.to_owned(), None);
-        let output = infer();
-        self.by_workflow.borrow_mut().insert(name.to_owned(), Some(output.clone()));
-        output
-    }
-}
-
 impl Context<'_> {
     /// The type of a step's output; of a wait's, as far as its `alternatives` may have ended it.
     pub(super) fn output(&self, ix: StepIx, alternatives: Option<u64>) -> Type {
@@ -242,23 +221,21 @@ impl Context<'_> {
 
     /// What an invoked workflow finishes with.
     fn workflow_output(&self, name: &str) -> Type {
-        let Some(index) = self.project.workflows.iter().position(|workflow| workflow.name.value == name) else {
-            return Type::Any;
-        };
-        self.outputs.of(name, || {
-            let callee = Context::of(self.project, index, self.outputs);
-            let finishes = callee.workflow.steps.iter().enumerate().filter_map(|(index, step)| {
-                let ix = StepIx(u32::try_from(index).expect("a file has fewer steps than 2^32"));
-                let Body::Finish(form) = &step.body else { return None };
-                callee.reaches(callee.graph.enter(ix)).then(|| callee.form_type(form, ix))
-            });
-            let output = finishes.reduce(|one, other| ty::join(&one, &other));
-            match (output, callee.runs_out()) {
-                (Some(output), false) => output,
-                (Some(output), true) => ty::nullable(output),
-                (None, _) => Type::Null,
-            }
-        })
+        self.outputs.get(name).map_or(Type::Any, |output| output.ty.clone())
+    }
+
+    /// What this workflow finishes with, as far as the outputs of those that it invokes are known.
+    pub(super) fn finish_type(&self) -> Type {
+        let finishes = self.steps().filter_map(|(ix, step)| {
+            let Body::Finish(form) = &step.body else { return None };
+            self.reaches(self.graph.enter(ix)).then(|| self.form_type(form, ix))
+        });
+        let output = finishes.reduce(|one, other| ty::join(&one, &other));
+        match (output, self.runs_out()) {
+            (Some(output), false) => output,
+            (Some(output), true) => ty::nullable(output),
+            (None, _) => Type::Null,
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! Tests: what they name must be there, and what they give and send must have the right type.
 
-use std::collections::BTreeSet;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value as Json;
 
-use super::{Context, Outputs, event, roots, ty};
+use super::{Context, Output, event, invoke, roots, ty};
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Findings, Missed};
 use crate::node::Node;
@@ -22,9 +23,8 @@ const SEND_EVENT: &str = "send_event";
 impl Project {
     /// The types of the outputs of a workflow's `invoke` steps, with their ids: what a mock in their place must give.
     pub fn invoke_outputs(&self, workflow: &str) -> Vec<(String, Type)> {
-        let outputs = Outputs::default();
         let Some(index) = self.index_of(workflow) else { return Vec::new() };
-        let cx = Context::of(self, index, &outputs);
+        let cx = Context::of(self, index, &self.checked.outputs);
         let invokes = cx.steps().filter(|(_, step)| matches!(step.body, Body::Invoke { .. }));
         invokes.map(|(ix, step)| (step.id.to_string(), mocked_type(&cx, ix))).collect()
     }
@@ -38,10 +38,7 @@ impl Project {
             if !found.insert(name) {
                 continue;
             }
-            next.extend(workflow.steps.iter().filter_map(|step| match &step.body {
-                Body::Invoke { workflow, .. } => Some(workflow.value.clone()),
-                _ => None,
-            }));
+            next.extend(invoke::called(workflow).map(|name| name.value.clone()));
         }
         found
     }
@@ -51,18 +48,33 @@ impl Project {
     }
 }
 
-pub(super) fn check(project: &Project, outputs: &Outputs, found: &mut Findings) {
-    for file in project.tests.iter().filter(|file| !file.partial) {
-        let names = std::iter::once(&file.workflow).chain(&file.also);
-        for name in names.filter(|name| project.workflow(&name.value).is_none()) {
-            found.push(unknown_workflow(project, name));
-        }
-        let Some(workflow) = project.workflow(&file.workflow.value) else { continue };
-        let roots = std::iter::once(&file.workflow).chain(&file.also).map(|name| name.value.clone());
-        let all = project.reachable(roots).into_iter().filter_map(|name| project.index_of(&name));
-        let all = all.map(|index| Context::of(project, index, outputs)).collect();
-        let checks = Checks { project, file, workflow, all };
-        file.cases.iter().for_each(|case| checks.case(case, found));
+/// Checks a file of tests. `reachable` are the workflows that its runs may come to.
+pub(super) fn check(known: &Known<'_>, file: &TestFile, reachable: &BTreeSet<String>, found: &mut Findings) {
+    let project = known.project;
+    let names = std::iter::once(&file.workflow).chain(&file.also);
+    for name in names.filter(|name| project.workflow(&name.value).is_none()) {
+        found.push(unknown_workflow(project, name));
+    }
+    let Some(workflow) = project.workflow(&file.workflow.value) else { return };
+    let all = reachable.iter().filter_map(|name| project.index_of(name)).map(|index| known.context(index)).collect();
+    let checks = Checks { project, file, workflow, all };
+    file.cases.iter().for_each(|case| checks.case(case, found));
+}
+
+/// What the files of tests share: the workflows with what is known of them, worked out when it is first needed.
+pub(super) struct Known<'p> {
+    project: &'p Project,
+    outputs: &'p BTreeMap<String, Output>,
+    contexts: Vec<OnceCell<Context<'p>>>,
+}
+
+impl<'p> Known<'p> {
+    pub(super) fn of(project: &'p Project, outputs: &'p BTreeMap<String, Output>) -> Self {
+        Known { project, outputs, contexts: project.workflows.iter().map(|_| OnceCell::new()).collect() }
+    }
+
+    fn context(&self, index: usize) -> &Context<'p> {
+        self.contexts[index].get_or_init(|| Context::of(self.project, index, self.outputs))
     }
 }
 
@@ -78,7 +90,7 @@ struct Checks<'p> {
     file: &'p TestFile,
     workflow: &'p Workflow,
     /// The workflow under test, and all that runs may come to.
-    all: Vec<Context<'p>>,
+    all: Vec<&'p Context<'p>>,
 }
 
 impl Checks<'_> {

@@ -57,7 +57,7 @@ fn gives_an_item(cx: &Context<'_>, ix: StepIx, step: &Step, read: &BTreeSet<(boo
 
 /// The event types, templates and retry policies of a project that nothing names. `named_templates` is none if some
 /// step may name any.
-pub(super) fn whole(project: &Project, named_templates: Option<&BTreeSet<String>>, found: &mut Findings) {
+pub(super) fn whole(project: &Project, named_templates: Option<&BTreeSet<&str>>, found: &mut Findings) {
     let mut named: BTreeSet<&str> = BTreeSet::new();
     for workflow in &project.workflows {
         named.extend(event::named(workflow).map(|(name, _)| name.value.as_str()));
@@ -75,7 +75,12 @@ pub(super) fn whole(project: &Project, named_templates: Option<&BTreeSet<String>
         templates(project, named, found);
     }
     let mut policies: BTreeSet<&str> = BTreeSet::new();
-    project.trees.iter().chain(&project.settings_tree).for_each(|tree| read::policy_names(tree, &mut policies));
+    project
+        .trees
+        .iter()
+        .map(|tree| &**tree)
+        .chain(project.ground.tree())
+        .for_each(|tree| read::policy_names(tree, &mut policies));
     for (name, policy) in project.settings.retries.iter().filter(|(name, _)| !policies.contains(name.as_str())) {
         let message = format!("no step uses the retry policy `{name}`");
         found.push(
@@ -86,8 +91,8 @@ pub(super) fn whole(project: &Project, named_templates: Option<&BTreeSet<String>
 }
 
 /// The templates that no step can name. Whatever a step computes from what is enumerated names those of its values.
-fn templates(project: &Project, named: &BTreeSet<String>, found: &mut Findings) {
-    for (name, files) in project.templates.iter().filter(|(name, _)| !named.contains(*name)) {
+fn templates(project: &Project, named: &BTreeSet<&str>, found: &mut Findings) {
+    for (name, files) in project.templates.iter().filter(|(name, _)| !named.contains(name.as_str())) {
         let Some(file) = files.values().next() else { continue };
         // Its name stands nowhere; the first word of the file stands for it.
         let text = project.sources.get(*file).map_or("", |source| &source.text);
@@ -110,7 +115,7 @@ fn texts_of(project: &Project) -> BTreeSet<&str> {
     }
     let mut texts = BTreeSet::new();
     project.tests.iter().for_each(|test| collect(&test.tree, &mut texts));
-    let webhooks = project.settings_tree.iter().filter_map(|tree| tree.get("webhooks"));
+    let webhooks = project.ground.tree().into_iter().filter_map(|tree| tree.get("webhooks"));
     webhooks.for_each(|webhooks| collect(webhooks, &mut texts));
     texts
 }

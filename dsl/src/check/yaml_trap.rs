@@ -3,21 +3,19 @@
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::node::{Node, Tree};
-use crate::source::Sources;
 
 /// What YAML 1.1 takes for bools, in lower case.
 const BOOLS: [&str; 6] = ["yes", "no", "on", "off", "y", "n"];
 
-/// Looks at every scalar of a file that is written without quotes.
-pub(crate) fn check(sources: &Sources, tree: &Node, found: &mut Findings) {
+/// Looks at every scalar of a file that is written without quotes. `text` is the file's.
+pub(crate) fn check(text: &str, tree: &Node, found: &mut Findings) {
     match &tree.tree {
-        Tree::List(items) => items.iter().for_each(|item| check(sources, item, found)),
-        Tree::Map(entries) => entries.iter().for_each(|entry| check(sources, &entry.value, found)),
-        Tree::String(text) if tree.plain => say(tree, text, found),
+        Tree::List(items) => items.iter().for_each(|item| check(text, item, found)),
+        Tree::Map(entries) => entries.iter().for_each(|entry| check(text, &entry.value, found)),
+        Tree::String(value) if tree.plain => say(tree, value, found),
         Tree::Int(_) => {
-            let source = sources.get(tree.span.file);
-            if let Some(text) = source.and_then(|source| source.text.get(tree.span.start..tree.span.end)) {
-                say(tree, text, found);
+            if let Some(written) = text.get(tree.span.start..tree.span.end) {
+                say(tree, written, found);
             }
         }
         _ => {}

@@ -75,7 +75,14 @@ impl Project {
             "bare_kinds": bare_kinds(self, workflow),
         });
         let stored = stored.to_string();
-        Ok(Plan { hash: hash(&stored), stored: stored.into(), workflow: workflow.clone(), events, templates, kinds })
+        Ok(Plan {
+            hash: hash(&stored),
+            stored: stored.into(),
+            workflow: Workflow::clone(workflow),
+            events,
+            templates,
+            kinds,
+        })
     }
 }
 
@@ -150,7 +157,8 @@ fn event_types(project: &Project, workflow: &Workflow) -> BTreeMap<String, Event
             _ => {}
         }
     }
-    let known = names.into_iter().filter_map(|name| Some((name.to_owned(), project.events.get(name)?.clone())));
+    let known =
+        names.into_iter().filter_map(|name| Some((name.to_owned(), EventType::clone(project.events.get(name)?))));
     known.collect()
 }
 

@@ -2,7 +2,7 @@
 
 use crate::node::{Node, Tree};
 use crate::read::is_catalog_path;
-use crate::source::Sources;
+use crate::source::FileId;
 use crate::time::Time;
 use crate::yaml;
 
@@ -67,7 +67,7 @@ impl Medium {
 }
 
 /// One catalog file of the host.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputCatalog {
     /// The path as `kinds:` writes it.
     pub path: String,
@@ -88,7 +88,7 @@ impl Outline {
     /// Reads an outline from the bytes of `wf.yaml`. What is wrong in it is left out here, and found by
     /// [`Project::read`](crate::Project::read).
     pub fn of(bytes: &[u8]) -> Outline {
-        let document = yaml::read(&mut Sources::default(), "", bytes);
+        let document = yaml::read(FileId(0), bytes);
         let Some(tree) = document.tree else { return Outline::default() };
         let texts = |key: &str| match tree.get(key).map(|node| &node.tree) {
             Some(Tree::List(items)) => items.iter().filter_map(Node::as_str).map(str::to_owned).collect(),

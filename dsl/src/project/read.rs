@@ -1,212 +1,160 @@
 //! Reading a project: every file on its own, then what they mean to each other.
 
 use std::collections::HashMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
 
-use super::{InputCatalog, InputFile, Project, ProjectInput};
+use super::file::ReadFile;
+use super::ground::Ground;
+use super::template::ReadTemplate;
+use super::{Counts, InputFile, InputTemplate, Project, ProjectInput};
 use crate::catalog::Catalog;
 use crate::check;
 use crate::check::damage::Damage;
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Findings};
-use crate::node::{Node, Tree};
-use crate::plan::EventType;
-use crate::read::{self, Context, First, Kinds, Sort};
-use crate::schema::{self, Schema, Subject};
-use crate::source::{Source, Span, Spanned};
-use crate::yaml::{self, Document};
+use crate::plan::{EventType, Workflow};
+use crate::read::{self, Context, Kinds, Sort};
+use crate::source::{FileId, Sources, Span, Spanned};
 
-/// The files of a project by their sort.
-#[derive(Default)]
-struct Files {
-    projects: Vec<Node>,
-    events: Vec<Node>,
-    workflows: Vec<(Node, Damaged)>,
-    tests: Vec<Node>,
+/// A workflow as it was read on a ground, and what is wrong with it and its file.
+#[derive(Debug)]
+pub(crate) struct ReadWorkflow {
+    file: Arc<ReadFile>,
+    workflow: Arc<Workflow>,
+    found: Findings,
 }
-
-/// Whether parts of a file were left out because they are not YAML as we read it.
-type Damaged = bool;
 
 impl Project {
     /// Reads and checks everything. `catalog` has the kinds of the host; those of the catalog files that `kinds:`
     /// names are added to it.
     pub fn read(input: ProjectInput, catalog: &Catalog) -> Project {
-        let mut project = Project { catalog: catalog.clone(), read_at: input.now, ..Project::default() };
-        let files = project.files(input.files);
-        project.settings(&files.projects, &input.catalogs);
-        project.templates(input.templates);
-        for tree in &files.events {
-            schema::EVENTS.check(&whole(tree), &mut project.findings);
-            project.declare_events(tree);
-        }
-        project.workflow_files(files.workflows);
-        for tree in files.tests {
-            project.test_file(tree);
-        }
+        Project::default().read_again(input, catalog)
+    }
+
+    /// Reads the project as it is now, and checks it: what [`Project::read`] gives. What this project knows of the
+    /// files that are still the same is not worked out again, so that the next check after a change of one file takes
+    /// a small part of the time of the first.
+    ///
+    /// `input` is the whole project, not only what has changed. A file is the same if its text and its place in
+    /// [`ProjectInput::files`] are.
+    #[must_use]
+    pub fn read_again(&self, input: ProjectInput, catalog: &Catalog) -> Project {
+        let mut project = Project { read_at: input.now, ..Project::default() };
+        project.files = self.read_files(input.files);
+        project.template_files = self.read_templates(input.templates, project.files.len());
+        project.gather();
+        let of_projects = project.files_of(Sort::Project).cloned().collect::<Vec<_>>();
+        project.ground = if self.ground.is(&of_projects, catalog, &input.catalogs) {
+            Arc::clone(&self.ground)
+        } else {
+            Arc::new(Ground::of(of_projects, catalog.clone(), input.catalogs))
+        };
+        project.settings = project.ground.settings.clone();
+        project.catalog = project.ground.catalog.clone();
+        project.findings.append(project.ground.found.clone());
+        project.read_workflows(self);
         project.refuse_double_names();
 
-        project.findings = Damage::settle(&project);
+        let reported = std::mem::take(&mut project.findings);
+        project.findings = Damage::settle(&project, &reported);
         let damage = Damage::of(&project);
         project.events_hidden = damage.events;
         let mut found = Findings::default();
-        check::run(&project, &damage, &mut found);
+        project.checked = check::run(&project, self, &reported, &damage, &mut found);
         project.findings.append(found);
         project.findings.retain(|finding| !damage.may_hide(finding));
         project
     }
 
-    /// Reads the YAML of all files and sorts them.
-    fn files(&mut self, files: Vec<InputFile>) -> Files {
-        let mut sorted = Files::default();
-        for file in files {
-            let Document { file: id, tree, found } = yaml::read(&mut self.sources, &file.path, &file.bytes);
-            let start = Span { file: id, start: 0, end: 0 };
-            // A document may be there and hold nothing.
-            let Some(tree) = tree.filter(|tree| !matches!(tree.tree, Tree::Null)) else {
-                self.unread_file(start, file.named, found);
-                continue;
-            };
-            let sort = match read::sort(&tree) {
-                First::Ours(sort) => sort,
-                First::Nearly(key, meant) => {
-                    self.findings.append(found);
-                    let message = format!("a file cannot start with `{}`", key.value);
-                    let finding = Diagnostic::error(Code::UNKNOWN_KEY, key.span, message);
-                    self.findings.push(finding.help(format!("did you mean `{meant}`? It comes first in the file")));
-                    continue;
-                }
-                First::Other(key) if file.named => {
-                    let place = key.map_or(tree.span, |key| key.span);
-                    let finding = Diagnostic::error(Code::UNKNOWN_KEY, place, "this is no file of wf");
-                    self.findings.push(finding.help(FIRST_KEYS));
-                    continue;
-                }
-                First::Other(_) => {
-                    self.counts.left_alone += 1;
-                    continue;
-                }
-            };
-            let damaged = !found.is_empty();
-            check::yaml_trap::check(&self.sources, &tree, &mut self.findings);
-            self.findings.append(found);
-            match sort {
-                Sort::Project => sorted.projects.push(tree),
-                Sort::Events => sorted.events.push(tree),
-                Sort::Workflow => sorted.workflows.push((tree, damaged)),
-                Sort::Test => sorted.tests.push(tree),
-            }
-        }
-        self.counts.workflows = sorted.workflows.len();
-        self.counts.events = sorted.events.len();
-        self.counts.tests = sorted.tests.len();
-        sorted
-    }
-
-    /// A file without a tree: empty, or not YAML. Met on a walk it may be none of ours.
-    fn unread_file(&mut self, start: Span, named: bool, found: Findings) {
-        let text = self.sources.get(start.file).map_or("", |source: &Source| &source.text);
-        if !named && !read::is_probably_ours(text) {
-            self.counts.left_alone += 1;
-        } else if found.is_empty() {
-            self.findings.push(Diagnostic::error(Code::YAML, start, "the file is empty").help(FIRST_KEYS));
-        } else {
-            self.findings.append(found);
-        }
-    }
-
-    fn settings(&mut self, trees: &[Node], catalogs: &[InputCatalog]) {
-        for tree in trees.iter().skip(1) {
-            let mut finding = Diagnostic::error(Code::FIELD, first_key(tree), "a project has one project file");
-            if let Some(first) = trees.first() {
-                finding = finding.related(first_key(first), "the other one");
-            }
-            self.findings.push(finding);
-        }
-        let Some(tree) = trees.first() else { return };
-        schema::PROJECT.check(&whole(tree), &mut self.findings);
-        self.settings = read::settings(tree, &mut self.findings);
-        self.settings_tree = Some(tree.clone());
-        for node in tree.get("kinds").map_or(&[][..], Node::items) {
-            if let Some(path) = node.as_str().filter(|path| read::is_catalog_path(path)) {
-                let path = Spanned::new(path.to_owned(), node.span);
-                self.add_catalog(&path, catalogs);
-            }
-        }
-    }
-
-    fn add_catalog(&mut self, path: &Spanned<String>, catalogs: &[InputCatalog]) {
-        let wrong = |message: String, label: String| Diagnostic::error(Code::FIELD, path.span, message).label(label);
-        let bytes = match catalogs.iter().find(|catalog| catalog.path == path.value).map(|catalog| &catalog.bytes) {
-            Some(Ok(bytes)) => bytes,
-            Some(Err(error)) => {
-                let message = format!("the catalog `{}` cannot be read", path.value);
-                return self.findings.push(wrong(message, error.clone()));
-            }
-            None => return self.findings.push(wrong(format!("there is no catalog `{}`", path.value), String::new())),
+    fn read_files(&self, inputs: Vec<InputFile>) -> Vec<Arc<ReadFile>> {
+        let inputs = inputs.into_iter().enumerate();
+        let read = |(place, input): (usize, InputFile)| match self.files.get(place).filter(|known| known.is(&input)) {
+            Some(known) => Arc::clone(known),
+            None => Arc::new(ReadFile::of(FileId::at(place), input)),
         };
-        let kinds: Catalog = match serde_json::from_slice(bytes) {
-            Ok(kinds) => kinds,
-            Err(error) => {
-                let message = format!("`{}` is not a catalog", path.value);
-                return self.findings.push(wrong(message, error.to_string()).help("write it with `engine.catalog()`"));
+        inputs.map(read).collect()
+    }
+
+    /// Templates come behind the other files.
+    fn read_templates(&self, inputs: Vec<InputTemplate>, files: usize) -> Vec<Arc<ReadTemplate>> {
+        let inputs = inputs.into_iter().enumerate();
+        let read = |(place, input): (usize, InputTemplate)| {
+            let id = FileId::at(files + place);
+            match self.template_files.get(place).filter(|known| known.is(id, &input)) {
+                Some(known) => Arc::clone(known),
+                None => Arc::new(ReadTemplate::of(id, input)),
             }
         };
-        for kind in kinds.iter() {
-            if let Err(error) = Schema::compile(kind.body.clone()) {
-                let message = format!("`{}` describes `{}` with a schema that cannot be used", path.value, kind.name);
-                self.findings.push(wrong(message, error));
-                continue;
-            }
-            // What the host has registered is the truth; the file may be older.
-            if self.catalog.get(&kind.name).is_none() {
-                self.catalog.add(kind.clone());
-            }
-        }
+        inputs.map(read).collect()
     }
 
-    /// Adds the event types of a tree's `events:`.
-    fn declare_events(&mut self, tree: &Node) {
-        let Some(events) = tree.get("events") else { return };
-        for event in read::event_types(events, &mut self.findings) {
-            let name = event.name.value.clone();
-            match self.events.get(&name) {
-                Some(first) => {
-                    let finding = double_event(&event, first);
-                    self.findings.push(finding);
-                }
-                None => {
-                    self.events.insert(name, event);
+    fn files_of(&self, sort: Sort) -> impl Iterator<Item = &Arc<ReadFile>> {
+        self.files.iter().filter(move |file| file.sort == Some(sort))
+    }
+
+    /// Brings together what the files say by themselves.
+    fn gather(&mut self) {
+        let sources = self.files.iter().map(|file| &file.source);
+        self.sources = sources.chain(self.template_files.iter().map(|file| &file.source)).cloned().collect::<Sources>();
+        for file in &self.files {
+            if file.sort != Some(Sort::Workflow) {
+                self.findings.append(file.found.clone());
+            }
+            self.tests.extend(file.test.clone());
+        }
+        for (place, file) in self.template_files.iter().enumerate() {
+            let id = FileId::at(self.files.len() + place);
+            self.findings.append(file.found.clone());
+            self.wants.extend(file.wants.clone().map(|wants| (id, wants)));
+            self.templates.entry(file.name.clone()).or_default().insert(file.medium, id);
+        }
+        // Files of event types come first, so that a workflow with another type of the same name is the one to mend.
+        for sort in [Sort::Events, Sort::Workflow] {
+            for event in self.files.iter().filter(|file| file.sort == Some(sort)).flat_map(|file| &file.events) {
+                match self.events.entry(event.name.value.clone()) {
+                    Entry::Occupied(first) => self.findings.push(double_event(event, first.get())),
+                    Entry::Vacant(entry) => drop(entry.insert(Arc::clone(event))),
                 }
             }
         }
+        self.counts = Counts {
+            workflows: self.files_of(Sort::Workflow).count(),
+            events: self.files_of(Sort::Events).count(),
+            tests: self.files_of(Sort::Test).count(),
+            left_alone: self.files.iter().filter(|file| file.left_alone).count(),
+        };
     }
 
-    fn workflow_files(&mut self, files: Vec<(Node, Damaged)>) {
-        let (catalog, settings) = (self.catalog.clone(), self.settings.clone());
-        let kinds = Kinds::new(&catalog, &settings.bare_kinds, true);
+    fn read_workflows(&mut self, before: &Project) {
+        let ground = Arc::clone(&self.ground);
+        let same_ground = Arc::ptr_eq(&ground, &before.ground);
+        let known: HashMap<*const ReadFile, &Arc<ReadWorkflow>> =
+            before.read_workflows.iter().map(|known| (Arc::as_ptr(&known.file), known)).collect();
+        let kinds = Kinds::new(&ground.catalog, &ground.settings.bare_kinds, true);
         let context = Context {
             kinds: &kinds,
-            policies: &settings.retries,
-            retry: settings.defaults.retry.as_deref(),
-            timeout: settings.defaults.timeout.as_ref(),
-            timezone: &settings.timezone,
+            policies: &ground.settings.retries,
+            retry: ground.settings.defaults.retry.as_deref(),
+            timeout: ground.settings.defaults.timeout.as_ref(),
+            timezone: &ground.settings.timezone,
         };
-        for (tree, damaged) in files {
-            schema::WORKFLOW.check(&whole(&tree), &mut self.findings);
-            self.declare_events(&tree);
-            let mut workflow = read::workflow(&tree, &context, &mut self.findings);
-            workflow.partial |= damaged;
-            self.workflows.push(workflow);
-            self.trees.push(tree);
+        let read = |file: &Arc<ReadFile>| match known.get(&Arc::as_ptr(file)) {
+            Some(known) if same_ground => Some(Arc::clone(known)),
+            _ => {
+                // What is wrong with the shape of a step is not said again where it cannot be read.
+                let mut found = file.found.clone();
+                let mut workflow = read::workflow(file.tree.as_ref()?, &context, &mut found);
+                workflow.partial |= file.damaged;
+                Some(Arc::new(ReadWorkflow { file: Arc::clone(file), workflow: Arc::new(workflow), found }))
+            }
+        };
+        self.read_workflows = self.files_of(Sort::Workflow).filter_map(read).collect();
+        for read in &self.read_workflows {
+            self.findings.append(read.found.clone());
+            self.workflows.push(Arc::clone(&read.workflow));
+            self.trees.extend(read.file.tree.clone());
         }
-    }
-
-    fn test_file(&mut self, tree: Node) {
-        let mut shape = Findings::default();
-        schema::TEST.check(&whole(&tree), &mut shape);
-        let partial = shape.has_errors();
-        self.findings.append(shape);
-        self.tests.extend(read::test(tree, partial, &mut self.findings));
     }
 
     fn refuse_double_names(&mut self) {
@@ -223,20 +171,9 @@ impl Project {
     }
 }
 
-const FIRST_KEYS: &str = "a file starts with `workflow`, `events`, `test` or `project`";
-
 fn double_event(event: &EventType, first: &EventType) -> Diagnostic {
     let name = &event.name;
     Diagnostic::error(Code::EVENT, name.span, format!("the event type `{}` is declared twice", name.value))
         .related(first.name.span, "the other declaration")
         .help("keep one of the two")
-}
-
-/// A whole file as a subject of its schema.
-fn whole(tree: &Node) -> Subject<'_> {
-    Subject { node: tree, owner: None, above: &[], expressions: false }
-}
-
-fn first_key(tree: &Node) -> Span {
-    tree.entries().first().map_or(tree.span, |entry| entry.key.span)
 }

@@ -4,17 +4,17 @@ use std::collections::{BTreeSet, HashMap};
 
 use indexmap::IndexMap;
 
-use super::{InputTemplate, Project};
+use super::{InputTemplate, Medium};
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Findings};
-use crate::source::{FileId, Span};
+use crate::source::{FileId, Source, Span};
 use crate::suggest::did_you_mean;
 use crate::template::TemplateFile;
 use crate::types::{Field, Type};
 use crate::yaml;
 
 /// What one file of a template takes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Wants {
     /// The parameters that its front matter declares.
     pub(crate) params: Option<IndexMap<String, Field>>,
@@ -27,35 +27,52 @@ pub(crate) struct Wants {
 /// What all files of templates take that can be read.
 pub(crate) type AllWants = HashMap<FileId, Wants>;
 
-impl Project {
-    /// Adds the templates and reads what they take.
-    pub(super) fn templates(&mut self, templates: Vec<InputTemplate>) {
-        for template in templates {
-            let InputTemplate { path, name, medium, bytes } = template;
-            let text = String::from_utf8(bytes);
-            let wrong = text.as_ref().err().map(|error| error.utf8_error().valid_up_to());
-            let text = text.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
-            let file = self.sources.add(path, text.as_str());
-            if let Some(start) = wrong {
-                let place = Span { file, start, end: start + char::REPLACEMENT_CHARACTER.len_utf8() };
-                self.findings.push(Diagnostic::error(Code::TEMPLATE, place, "the template is not UTF-8"));
-            } else {
-                match TemplateFile::parse(medium, &text) {
-                    Ok(parsed) => {
-                        // Of a template that contradicts itself it is not clear what it takes.
-                        if let Some(wants) = wants(file, &text, &parsed, &mut self.findings) {
-                            self.wants.insert(file, wants);
-                        }
-                    }
-                    Err(error) => {
-                        let range = error.range.unwrap_or(0..0);
-                        let place = Span { file, start: range.start, end: range.end };
-                        self.findings.push(Diagnostic::error(Code::TEMPLATE, place, error.message));
-                    }
+/// A file of a template, read. It stays as it is while its place among the files and its text stay the same.
+#[derive(Debug)]
+pub(crate) struct ReadTemplate {
+    pub(crate) source: Source,
+    pub(crate) name: String,
+    pub(crate) medium: Medium,
+    id: FileId,
+    /// The text is all of the file.
+    whole: bool,
+    /// What it takes; none if that cannot be told, which is reported.
+    pub(crate) wants: Option<Wants>,
+    /// What is wrong with it.
+    pub(crate) found: Findings,
+}
+
+impl ReadTemplate {
+    /// Reads a file of a template.
+    pub(super) fn of(id: FileId, input: InputTemplate) -> ReadTemplate {
+        let InputTemplate { path, name, medium, bytes } = input;
+        let text = String::from_utf8(bytes);
+        let wrong = text.as_ref().err().map(|error| error.utf8_error().valid_up_to());
+        let text = text.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        let mut found = Findings::default();
+        let mut taken = None;
+        if let Some(start) = wrong {
+            let place = Span { file: id, start, end: start + char::REPLACEMENT_CHARACTER.len_utf8() };
+            found.push(Diagnostic::error(Code::TEMPLATE, place, "the template is not UTF-8"));
+        } else {
+            match TemplateFile::parse(medium, &text) {
+                // Of a template that contradicts itself it is not clear what it takes.
+                Ok(parsed) => taken = wants(id, &text, &parsed, &mut found),
+                Err(error) => {
+                    let range = error.range.unwrap_or(0..0);
+                    let place = Span { file: id, start: range.start, end: range.end };
+                    found.push(Diagnostic::error(Code::TEMPLATE, place, error.message));
                 }
             }
-            self.templates.entry(name).or_default().insert(medium, file);
         }
+        let source = Source { path, text: text.into() };
+        ReadTemplate { source, name, medium, id, whole: wrong.is_none(), wants: taken, found }
+    }
+
+    /// Whether reading `input` in the place of this file would give this file again.
+    pub(super) fn is(&self, id: FileId, input: &InputTemplate) -> bool {
+        let same = self.id == id && self.source.path == input.path && self.name == input.name;
+        same && self.medium == input.medium && self.whole && self.source.text.as_bytes() == input.bytes
     }
 }
 

@@ -22,6 +22,26 @@ pub struct TestFile {
     pub partial: bool,
 }
 
+impl TestFile {
+    /// The workflows that start: the one under test and the others.
+    pub fn workflows(&self) -> impl Iterator<Item = String> {
+        std::iter::once(&self.workflow).chain(&self.also).map(|name| name.value.clone())
+    }
+
+    /// The events that its cases name.
+    pub(crate) fn events(&self) -> impl Iterator<Item = &str> {
+        self.cases.iter().flat_map(|case| {
+            let trigger = case.trigger.iter().filter_map(|trigger| trigger.event.as_ref());
+            let script = case.script.iter().filter_map(|happening| match &happening.what {
+                Happens::Event { name, .. } => Some(name),
+                Happens::Restart => None,
+            });
+            let expected = case.expect.events.iter().map(|event| &event.name);
+            trigger.chain(script).chain(expected).map(|name| name.value.as_str())
+        })
+    }
+}
+
 /// One case.
 #[derive(Clone, Debug)]
 pub struct TestCase {

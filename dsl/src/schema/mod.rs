@@ -52,6 +52,13 @@ pub(crate) struct Subject<'a> {
     pub(crate) expressions: bool,
 }
 
+impl<'a> Subject<'a> {
+    /// A whole file.
+    pub(crate) fn file(tree: &'a Node) -> Self {
+        Subject { node: tree, owner: None, above: &[], expressions: false }
+    }
+}
+
 /// What to write instead of a key of a step.
 pub(crate) fn instead_in_step(key: &str) -> Option<&'static str> {
     WORKFLOW.json.pointer("/$defs/step")?.get(trail::INSTEAD)?.get(key)?.as_str()

@@ -8,10 +8,12 @@ mod marks;
 mod syntax;
 mod values;
 
+use std::sync::Arc;
+
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::node::Node;
-use crate::source::{FileId, Sources, Span};
+use crate::source::{FileId, Span};
 
 /// The size of a file, in bytes.
 pub const FILE_BYTES_MAX: usize = 1024 * 1024;
@@ -27,45 +29,45 @@ pub const NODES_MAX: usize = 100_000;
 
 /// What came of reading a file.
 pub(crate) struct Document {
-    /// The file in [`Sources`].
-    pub(crate) file: FileId,
+    /// The text to show.
+    pub(crate) text: Arc<str>,
+    /// The text is what the bytes say, all of it.
+    pub(crate) whole: bool,
     /// The tree; none if the file could not be read at all, which the findings explain.
     pub(crate) tree: Option<Node>,
     /// What was wrong with the YAML. With a tree, parts of it were left out.
     pub(crate) found: Findings,
 }
 
-/// Reads a file and adds it to the sources. An empty file has no tree and no findings.
-pub(crate) fn read(sources: &mut Sources, path: &str, bytes: &[u8]) -> Document {
-    let mut found = Findings::default();
+/// Reads a file. An empty one has no tree and no findings.
+pub(crate) fn read(file: FileId, bytes: &[u8]) -> Document {
+    let refused = |shown: String, finding: Diagnostic| {
+        let mut found = Findings::default();
+        found.push(finding);
+        Document { text: shown.into(), whole: false, tree: None, found }
+    };
     if bytes.len() > FILE_BYTES_MAX {
         // The start is enough to show; the whole might be anything of any size.
         let shown = &bytes[..bytes.len().min(FIRST_LINE_BYTES_MAX)];
         let first_line = String::from_utf8_lossy(shown).lines().next().unwrap_or_default().to_owned();
-        let file = sources.add(path, first_line);
         let message = format!("the file has {} bytes; the limit is {FILE_BYTES_MAX}", bytes.len());
-        let place = Span { file, start: 0, end: 0 };
-        found.push(Diagnostic::error(Code::YAML, place, message).help("split it: one workflow per file"));
-        return Document { file, tree: None, found };
+        let finding = Diagnostic::error(Code::YAML, Span { file, start: 0, end: 0 }, message);
+        return refused(first_line, finding.help("split it: one workflow per file"));
     }
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => {
             // The text before the first wrong byte stays as it is, so the place holds in the repaired text too.
-            let file = sources.add(path, String::from_utf8_lossy(bytes).into_owned());
             let start = error.valid_up_to();
             let place = Span { file, start, end: start + char::REPLACEMENT_CHARACTER.len_utf8() };
-            found.push(
-                Diagnostic::error(Code::YAML, place, "the file is not UTF-8")
-                    .label("this byte cannot stand here")
-                    .help("save the file as UTF-8"),
-            );
-            return Document { file, tree: None, found };
+            let finding =
+                Diagnostic::error(Code::YAML, place, "the file is not UTF-8").label("this byte cannot stand here");
+            return refused(String::from_utf8_lossy(bytes).into_owned(), finding.help("save the file as UTF-8"));
         }
     };
-    let file = sources.add(path, text);
+    let mut found = Findings::default();
     let tree = parse(file, text, &mut found);
-    Document { file, tree, found }
+    Document { text: text.into(), whole: true, tree, found }
 }
 
 /// Reads the YAML that a file holds from `start` on, up to the end of `text`.
