@@ -34,7 +34,7 @@ pub mod template;
 pub use catalog::{Catalog, Effect, ErrorCode, Kind};
 pub use codes::{Code, CodeInfo};
 pub use diagnostic::{Diagnostic, Findings, Label, Missed, Severity};
-pub use expr::{EvalError, Expr, Scope};
+pub use expr::{EvalError, Expr, Reference, ReferenceKind, Scope};
 pub use form::{Form, Part};
 pub use graph::{Graph, Point, Way};
 pub use node::{Entry, Node, Tree};

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind};
 use crate::ids::{EventId, FrameId, RunId};
 use crate::registry::Registry;
 use crate::rows;
-use crate::run::{Exit, Fact, Failure, Parent, Place, Record, Run, Status, StepId};
+use crate::run::{Exit, Fact, Failure, Place, Record, Run, Status, StepId};
 use crate::store::{Key, Store, Table};
 
 /// How a run stands or went.
@@ -87,6 +87,8 @@ pub struct StepReport {
     pub output: Json,
     /// Why it failed.
     pub error: Option<Failure>,
+    /// It was given up while an attempt was being made, whose effect may have happened.
+    pub in_doubt: bool,
     frame: FrameId,
 }
 
@@ -256,13 +258,14 @@ impl<'a> Tracker<'a> {
                 let line = StepReport {
                     id: step.to_string(),
                     kind: kind.unwrap_or_default(),
-                    iteration: self.iteration(frame),
+                    iteration: self.replay.iteration(&self.loaded.definition.plan, frame),
                     status: "running",
                     attempts: 0,
                     started_at: at,
                     ended_at: None,
                     output: Json::Null,
                     error: None,
+                    in_doubt: false,
                     frame,
                 };
                 self.latest.insert((frame, step.clone()), self.steps.len());
@@ -314,8 +317,9 @@ impl<'a> Tracker<'a> {
                 self.end(frame, step, at, "finished", output, None);
             }
             Fact::Failed { step, failure } => self.end(frame, step, at, "failed", Json::Null, Some(failure)),
-            Fact::Abandoned { step } => {
+            Fact::Abandoned { step, attempt } => {
                 self.end(frame, step, at, "cancelled", Json::Null, None);
+                self.line(frame, step, |line| line.in_doubt = attempt.is_some());
                 // What is left next in this frame is left for the same reason.
                 self.given_up = Some(frame);
                 return;
@@ -339,7 +343,11 @@ impl<'a> Tracker<'a> {
     fn left_by(&self, record: &Record) -> Option<(StepId, bool)> {
         let frame = self.replay.frames.get(&record.frame)?;
         match &record.fact {
-            Fact::Closed => Some((frame.blocks.last()?.step.clone()?, false)),
+            Fact::Closed => {
+                let block = frame.blocks.last()?;
+                let is_given_up = matches!(block.then, Some(Exit::Cancel | Exit::Cut { .. }));
+                Some((block.step.clone()?, is_given_up))
+            }
             Fact::Joined { step, .. } => match &frame.place {
                 Place::Fork { fork, .. } => {
                     let is_given_up = matches!(fork.closing, Some(Exit::Cancel | Exit::Cut { .. }));
@@ -377,30 +385,5 @@ impl<'a> Tracker<'a> {
             line.output = output;
             line.error = error.cloned();
         });
-    }
-
-    fn iteration(&self, frame: FrameId) -> Option<String> {
-        let mut parts: Vec<String> = self
-            .replay
-            .with_parents(frame)
-            .filter_map(|frame| frame.parent.as_ref())
-            .map(|parent| format!("{}[{}]", parent.step, self.part(parent)))
-            .collect();
-        parts.reverse();
-        (!parts.is_empty()).then(|| parts.join("."))
-    }
-
-    fn part(&self, parent: &Parent) -> String {
-        let workflow = &self.loaded.definition.plan.workflow;
-        let body = workflow.find(&parent.step).map(|ix| &workflow.step(ix).body);
-        if let Some(wf_dsl::Body::Parallel { branches, .. }) = body {
-            return branches.get(parent.index as usize).map(|(name, _)| name.value.clone()).unwrap_or_default();
-        }
-        match self.replay.frames.get(&parent.frame).map(|frame| &frame.place) {
-            Some(Place::Fork { fork, .. }) => {
-                fork.key(parent.index).map_or_else(|| parent.index.to_string(), str::to_owned)
-            }
-            _ => parent.index.to_string(),
-        }
     }
 }

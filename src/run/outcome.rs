@@ -196,6 +196,7 @@ fn step(step: &StepReport) -> Json {
         "id": step.id,
         "iteration": step.iteration,
         "status": step.status,
+        "in_doubt": step.in_doubt,
         "attempts": step.attempts,
         "started_at": step.started_at.to_string(),
         "ended_at": step.ended_at.map(|at| at.to_string()),

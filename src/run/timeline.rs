@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value as Json;
 use wf_dsl::{Body, Period, Project, Step, Time, Value};
-use wf_engine::run::{Fact, Failure, Record, Status};
+use wf_engine::run::{Awaited, Fact, Failure, Record, Role, Status};
 use wf_engine::{EventId, FrameId, RunId, RunReport};
 
 use super::sent::Message;
@@ -125,7 +125,24 @@ impl<'a> Timeline<'a> {
                 let kind = self.step(workflow, step).map(|step| step.kind.value.clone()).unwrap_or_default();
                 (Some(step), finished(&kind, &output.value.to_json())?)
             }
+            Fact::Abandoned { step, attempt: Some(attempt) } => {
+                (Some(step), format!("attempt {attempt} was given up; its effect may have happened"))
+            }
+            Fact::Opened { step: Some(step), role: Role::Undo, iteration, .. } => {
+                let of = iteration.as_ref().map(|iteration| format!(" of {iteration}")).unwrap_or_default();
+                (Some(step), format!("is undone{of}"))
+            }
             Fact::Slept { step, until } => (Some(step), format!("sleeps until {}", due(at, *until))),
+            Fact::Waited { step, awaited } => {
+                let events = awaited.iter().filter_map(Awaited::event).map(|event| event.event.clone());
+                let until = awaited.iter().filter_map(Awaited::due).min();
+                let until = until.map(|until| format!("the time {}", due(at, until)));
+                (Some(step), format!("waits for {}", events.chain(until).collect::<Vec<_>>().join(" or ")))
+            }
+            Fact::WaitEnded { step, output, .. } => match output.value.get("event").and_then(Value::as_str) {
+                Some(event) => (Some(step), format!("done: {event} has come")),
+                None => (Some(step), "done: the time has come".to_owned()),
+            },
             Fact::Sent { step, id, name } => {
                 self.is_sent(*id, name);
                 (Some(step), format!("sends {name}"))
@@ -189,7 +206,7 @@ fn finished(kind: &str, output: &Json) -> Option<String> {
         return Some(message.line());
     }
     match kind {
-        "set" | "switch" | "do" | "sleep" | "sleep_until" | "send_event" | "fail" | "finish" | "log" => None,
+        "set" | "switch" | "do" | "sleep" | "sleep_until" | "wait" | "send_event" | "fail" | "finish" | "log" => None,
         "parallel" | "for_each" => {
             let number = |key: &str| output.get(key).and_then(Json::as_u64);
             let failed = number("failed").filter(|failed| *failed > 0);

@@ -469,7 +469,9 @@ fn write_waits(commit: &mut Commit, run: &Run, waits: &mut BTreeSet<Key>) {
 pub(super) fn waits_of<'r>(run: &'r Run, only: Option<&'r BTreeSet<FrameId>>) -> impl Iterator<Item = Key> + 'r {
     let open = !run.is_ended();
     let wanted = move |id: &FrameId| open && only.is_none_or(|only| only.contains(id));
-    run.frames.iter().filter(move |(id, _)| wanted(id)).flat_map(|(id, frame)| {
+    let cancels = run.head.cancel_on.iter().filter(move |_| wanted(&FrameId::ROOT));
+    let cancels = cancels.map(|event| Key::wait(event.key, run.id, FrameId::ROOT));
+    let frames = run.frames.iter().filter(move |(id, _)| wanted(id)).flat_map(|(id, frame)| {
         let reserved = match &frame.place {
             Place::Child { run, .. } => Some(InboxKey { signature: CHILD_ENDED, matched: hash_of(&run.bytes()) }),
             Place::Key { key, taken: true, .. } => {
@@ -483,7 +485,8 @@ pub(super) fn waits_of<'r>(run: &'r Run, only: Option<&'r BTreeSet<FrameId>>) ->
         };
         let events = awaited.iter().filter_map(Awaited::event).map(|event| event.key);
         reserved.into_iter().chain(events).map(|inbox| Key::wait(inbox, run.id, *id))
-    })
+    });
+    cancels.chain(frames)
 }
 
 fn hash_of(bytes: &[u8]) -> u64 {

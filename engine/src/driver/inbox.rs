@@ -84,7 +84,10 @@ impl Driver {
                 look.due.push((id, due.max(frame.entered)));
             }
         }
-        if look.frames.is_empty() {
+        for event in run.head.cancel_on.iter().filter(|_| run.head.cancel.is_none()) {
+            look.add(event, run.head.cancel_examined);
+        }
+        if look.keys.is_empty() && look.due.is_empty() {
             return;
         }
         let run = run.id;
@@ -263,7 +266,7 @@ async fn waiters(store: &dyn Store, mut delivery: Delivery) -> Result<Waiters, E
 /// Writes the rows of waits that have just begun: they are there before the run looks at the log, not only when it
 /// parks.
 pub(super) fn arm(commit: &mut Commit, active: &mut Active, records: &[Record]) {
-    let begun = records.iter().filter(|record| matches!(record.fact, Fact::Waited { .. }));
+    let begun = records.iter().filter(|record| matches!(record.fact, Fact::Waited { .. } | Fact::Started { .. }));
     let frames: BTreeSet<FrameId> = begun.map(|record| record.frame).collect();
     if frames.is_empty() || planted(Bug::WaitUnarmed) {
         return;

@@ -102,7 +102,7 @@ pub(crate) async fn load(store: &dyn Store, registry: &Registry, id: RunId) -> R
     let mut waits: BTreeSet<Key> = super::commit::waits_of(&run, None).collect();
     for record in &records {
         run.apply(record);
-        if matches!(record.fact, crate::run::Fact::Waited { .. }) {
+        if matches!(record.fact, crate::run::Fact::Waited { .. } | crate::run::Fact::Started { .. }) {
             // A wait has its rows before the frame has.
             waits.extend(super::commit::waits_of(&run, Some(&BTreeSet::from([record.frame]))));
         }

@@ -501,7 +501,7 @@ impl Driver {
         let Some(active) = self.active.get(&id) else { return };
         let mut children = Vec::new();
         let mut keys = Vec::new();
-        let mut waits = false;
+        let mut waits = !active.run.head.cancel_on.is_empty();
         for (frame, state) in &active.run.frames {
             match &state.place {
                 Place::Child { run: child, .. } => children.push((*frame, *child)),

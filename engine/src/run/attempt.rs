@@ -48,7 +48,7 @@ impl Run {
             plan: &cx.definition.plan,
             live: cx.live,
             frame: call.frame,
-            now: self.frame(call.frame).entered,
+            now: self.now_at(call.frame),
             visit: Visit::of(self, call.frame, &call.step),
             purpose,
             drawn: std::cell::Cell::new(0),
@@ -184,7 +184,7 @@ impl<'a> Decision<'a> {
                     let held = HeldKey { frame: id, step: step.id.clone(), key, since };
                     self.turn.commands.push(Command::SettleKey(held, Some(output.clone())));
                 }
-                self.emit(id, Fact::Finished { step: step.id.clone(), output });
+                self.finished(id, step, output);
                 self.go_on_behind(id, step);
             }
             Err(error) => self.attempt_failed(id, step, attempt, key, error),

@@ -1,4 +1,9 @@
 //! Leaving: one routine for the end of a list, for `next` outwards, errors, timeouts and cancellation.
+//!
+//! [`Decision::leave`] leaves the innermost open list, again and again, until the exit has found where the run goes on. On
+//! the way an error undoes what was done in each list, and `finally` runs whatever the exit is. Both stand on top of the
+//! lists that are left as lists of their own, and hold the exit that goes on behind them; so what comes meanwhile from
+//! outside, such as a cancel, only changes where they lead (`Decision::give_up`).
 
 use wf_dsl::{Body, Handler, ListIx, Owner, Step, StepIx};
 
@@ -6,13 +11,14 @@ use super::decide::{Command, Decision, HeldKey};
 use super::fact::{Fact, Failure, StepId};
 use super::frame::{Exit, Place, Role};
 use super::retry::code_matches;
+use super::stored::Stored;
 use crate::ids::FrameId;
 
 impl<'a> Decision<'a> {
     /// Opens a list of a step.
     pub(super) fn open(&mut self, id: FrameId, step: &Step, role: Role, error: Option<Failure>) {
         let step = Some(step.id.clone());
-        self.emit(id, Fact::Opened { step, role, due: None, error, then: None });
+        self.emit(id, Fact::Opened { step, role, due: None, error, then: None, iteration: None });
     }
 
     pub(super) fn begin_block(&mut self, id: FrameId, step: &'a Step, list: ListIx) -> Result<(), Failure> {
@@ -20,8 +26,8 @@ impl<'a> Decision<'a> {
             Some(timeout) => Some(self.due_after(self.period(id, step, "timeout", timeout)?)),
             None => None,
         };
-        let owner = Some(step.id.clone());
-        self.emit(id, Fact::Opened { step: owner, role: Role::Body, due, error: None, then: None });
+        let (owner, role) = (Some(step.id.clone()), Role::Body);
+        self.emit(id, Fact::Opened { step: owner, role, due, error: None, then: None, iteration: None });
         self.enter_list(id, list);
         Ok(())
     }
@@ -38,7 +44,7 @@ impl<'a> Decision<'a> {
         };
         match block.role {
             Role::Body => {
-                self.emit(id, Fact::Finished { step: step.id.clone(), output: Default::default() });
+                self.finished(id, step, Stored::default());
                 self.step_left(id, step, Exit::Done);
             }
             Role::Case(index) => {
@@ -50,6 +56,7 @@ impl<'a> Decision<'a> {
                 self.step_left(id, step, self.exit_to(next.map(|next| next.value)));
             }
             Role::Finally => self.resume(id, step, block.then.unwrap_or(Exit::Done)),
+            Role::Undo | Role::Parts => self.leave(id, block.then.unwrap_or(Exit::Done)),
         }
     }
 
@@ -60,13 +67,14 @@ impl<'a> Decision<'a> {
     /// A step's own lists are done or left: its `finally`, then on as `exit` says.
     fn step_left(&mut self, id: FrameId, step: &'a Step, exit: Exit) {
         let Some(finally) = step.finally else { return self.resume(id, step, exit) };
-        let error = match &exit {
-            Exit::Error(failure) | Exit::Cut { failure, .. } => Some(failure.clone()),
-            _ => None,
-        };
-        let owner = Some(step.id.clone());
-        self.emit(id, Fact::Opened { step: owner, role: Role::Finally, due: None, error, then: Some(exit) });
+        let (owner, error) = (Some(step.id.clone()), exit.failure().cloned());
+        self.open_finally(id, owner, error, exit);
         self.enter_list(id, finally);
+    }
+
+    fn open_finally(&mut self, id: FrameId, step: Option<StepId>, error: Option<Failure>, exit: Exit) {
+        let (role, then) = (Role::Finally, Some(exit));
+        self.emit(id, Fact::Opened { step, role, due: None, error, then, iteration: None });
     }
 
     fn resume(&mut self, id: FrameId, step: &'a Step, exit: Exit) {
@@ -100,10 +108,14 @@ impl<'a> Decision<'a> {
         {
             return self.go_to(id, target.clone());
         }
+        if self.undo(id, &exit) {
+            return;
+        }
         let frame = self.run.frame(id);
         let depth = frame.blocks.len();
         let Some(block) = frame.blocks.last().cloned() else { return self.leave_frame(id, exit) };
         self.emit(id, Fact::Closed);
+        let exit = block.settled().cloned().unwrap_or(exit);
         let Some(step) = &block.step else {
             return match block.role {
                 Role::Finally => self.end_run(exit),
@@ -112,7 +124,7 @@ impl<'a> Decision<'a> {
         };
         let step = self.step_named(step);
         match (block.role, exit) {
-            (Role::Body | Role::Case(_), Exit::Error(failure)) => self.fail(id, step, failure),
+            (Role::Body | Role::Case(_) | Role::Parts, Exit::Error(failure)) => self.fail(id, step, failure),
             (Role::Body, Exit::Cut { depth: Some(cut), failure }) if cut as usize + 1 == depth => {
                 self.fail(id, step, failure);
             }
@@ -155,14 +167,11 @@ impl<'a> Decision<'a> {
         if id != FrameId::ROOT {
             return self.end_frame(id, exit);
         }
-        let failure = match &exit {
-            Exit::Error(failure) | Exit::Cut { failure, .. } => failure.clone(),
-            _ => return self.end_workflow(exit),
-        };
+        let Some(failure) = exit.failure().cloned() else { return self.end_workflow(exit) };
         match matching(&self.workflow().catch, &failure.code) {
             Some((index, Handler { steps: Some(list), .. })) => {
-                let role = Role::Catch(index);
-                self.emit(id, Fact::Opened { step: None, role, due: None, error: Some(failure), then: None });
+                let (role, error) = (Role::Catch(index), Some(failure));
+                self.emit(id, Fact::Opened { step: None, role, due: None, error, then: None, iteration: None });
                 self.enter_list(id, *list);
             }
             Some(_) => self.end_workflow(Exit::Done),
@@ -173,12 +182,7 @@ impl<'a> Decision<'a> {
     /// The workflow's steps and handlers are done: its `finally`, then the end.
     fn end_workflow(&mut self, exit: Exit) {
         let Some(finally) = self.workflow().finally else { return self.end_run(exit) };
-        let error = match &exit {
-            Exit::Error(failure) => Some(failure.clone()),
-            _ => None,
-        };
-        let (role, then) = (Role::Finally, Some(exit));
-        self.emit(FrameId::ROOT, Fact::Opened { step: None, role, due: None, error, then });
+        self.open_finally(FrameId::ROOT, None, exit.failure().cloned(), exit);
         self.enter_list(FrameId::ROOT, finally);
     }
 
@@ -187,24 +191,53 @@ impl<'a> Decision<'a> {
         self.give_up(id, Exit::Cut { depth, failure });
     }
 
-    /// Gives up whatever a frame is doing, its branches first, and leaves it as `exit` says.
+    /// Gives up whatever a frame is doing, its branches first, and leaves it as `exit` says. What runs in a `finally` or
+    /// an `undo` already is not given up: `exit` follows when that has come to its end.
     pub(super) fn give_up(&mut self, id: FrameId, exit: Exit) {
-        match self.run.frame(id).place.clone() {
-            Place::Ended { .. } => return,
+        let frame = self.run.frame(id);
+        let is_kept = frame.kept(&exit).is_some();
+        if frame.is_ended() {
+            return;
+        }
+        if id == FrameId::ROOT || !frame.blocks.is_empty() {
+            self.emit(id, Fact::GivenUp { exit: exit.clone() });
+        }
+        if is_kept {
+            return;
+        }
+        let mut attempt = None;
+        let place = self.run.frame(id).place.clone();
+        match &place {
             Place::Fork { .. } => return self.withdraw(id, exit),
             Place::Attempt { step, key, .. } => {
-                self.turn.commands.push(Command::Stop(id));
-                self.free_key(id, &step, key);
+                if !self.unmake(id) {
+                    attempt = self.run.frame(id).tries.get(step).map(|tries| tries.attempt);
+                    self.turn.commands.push(Command::Stop(id));
+                }
+                self.free_key(id, step, key.clone());
             }
-            Place::Backoff { step, key, .. } => self.free_key(id, &step, key),
-            Place::Key { step, key, taken: false, .. } => self.free_key(id, &step, Some(key)),
-            Place::Child { run, .. } => self.turn.commands.push(Command::CancelRun(run)),
-            Place::At { .. } | Place::Sleep { .. } | Place::Wait { .. } | Place::Key { .. } => {}
+            Place::Backoff { step, key, .. } => self.free_key(id, step, key.clone()),
+            Place::Key { step, key, taken: false, .. } => self.free_key(id, step, Some(key.clone())),
+            Place::Child { run, .. } => self.turn.commands.push(Command::CancelRun(*run)),
+            Place::At { .. } | Place::Sleep { .. } | Place::Wait { .. } | Place::Key { .. } | Place::Ended { .. } => {}
         }
-        if let Some(step) = self.run.frame(id).place.step().cloned() {
-            self.emit(id, Fact::Abandoned { step });
+        let Some(step) = place.step() else { return self.leave(id, exit) };
+        self.emit(id, Fact::Abandoned { step: step.clone(), attempt });
+        match place {
+            // A block that was to be repeated has been in use.
+            Place::Backoff { .. } => {
+                let step = self.step_named(step);
+                self.step_left(id, step, exit);
+            }
+            _ => self.leave(id, exit),
         }
-        self.leave(id, exit);
+    }
+
+    /// Takes back the attempt of a frame that this very turn has ordered.
+    fn unmake(&mut self, id: FrameId) -> bool {
+        let commands = &mut self.turn.commands;
+        let ordered = commands.iter().position(|command| matches!(command, Command::Perform(call) if call.frame == id));
+        ordered.map(|at| commands.remove(at)).is_some()
     }
 
     pub(super) fn free_key(&mut self, frame: FrameId, step: &StepId, key: Option<String>) {
@@ -232,6 +265,7 @@ fn case_next(step: &Step, index: u32) -> Option<StepIx> {
 fn is_same(open: Role, list: wf_dsl::Role) -> bool {
     match (open, list) {
         (Role::Body, wf_dsl::Role::Body) | (Role::Finally, wf_dsl::Role::Finally) => true,
+        (Role::Undo, wf_dsl::Role::Undo) => true,
         (Role::Case(a), wf_dsl::Role::Case(b)) | (Role::Catch(a), wf_dsl::Role::Catch(b)) => a == b,
         _ => false,
     }

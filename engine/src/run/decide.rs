@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
-use wf_dsl::{Body, Form, List, ListIx, Object, Owner, Period, Step, StepIx, Time, Value, Workflow};
+use wf_dsl::{Body, Form, List, ListIx, Owner, Period, Step, StepIx, Time, Value, Workflow};
 
 use super::fact::{Fact, Failure, Record, StepId, Vars};
-use super::frame::{Exit, Place, Role};
+use super::frame::{Block, Exit, Place, Role};
 use super::inbox::Inbox;
 use super::key::Visit;
 use super::scope::{FrameScope, Live};
@@ -368,8 +368,7 @@ impl<'a> Decision<'a> {
 
     /// Evaluates a form of `step` in the present frame; its failure is one of that step.
     pub(super) fn fill(&self, id: FrameId, step: &Step, purpose: &'static str, form: &Form) -> Result<Value, Failure> {
-        let now = self.run.frame(id).entered;
-        self.fill_with(id, &step.id, purpose, form, now, &[])
+        self.fill_with(id, &step.id, purpose, form, self.run.now_at(id), &[])
     }
 
     fn fill_at(
@@ -412,7 +411,12 @@ impl<'a> Decision<'a> {
 
     /// Makes a value ready to be stored: a large one gets chunks of its own.
     pub(super) fn store(&mut self, value: Value) -> Stored {
-        if value.size_within(BLOB_BYTES).is_some() {
+        self.store_beyond(value, BLOB_BYTES)
+    }
+
+    /// The same for values that are large from `most` bytes on.
+    pub(super) fn store_beyond(&mut self, value: Value, most: usize) -> Stored {
+        if value.size_within(most).is_some() {
             return Stored::small(value);
         }
         let json: Arc<[u8]> = serde_json::to_vec(&value).expect("values are JSON").into();
@@ -467,7 +471,17 @@ impl<'a> Decision<'a> {
             },
             None => None,
         };
-        self.emit(FrameId::ROOT, Fact::Started { vars, due });
+        let mut cancel_on = Vec::with_capacity(workflow.cancel_on.len());
+        for event in &workflow.cancel_on {
+            match self.awaited(FrameId::ROOT, &root, event, self.cx.now) {
+                Ok(event) => cancel_on.push(event),
+                Err(failure) => wrong = wrong.or(Some(Failure { step: None, ..failure })),
+            }
+        }
+        if !cancel_on.is_empty() {
+            self.turn.commands.push(Command::Look(vec![FrameId::ROOT]));
+        }
+        self.emit(FrameId::ROOT, Fact::Started { vars, due, cancel_on });
         match wrong {
             Some(failure) => self.leave(FrameId::ROOT, Exit::Error(failure)),
             None => self.enter_list(FrameId::ROOT, Workflow::ROOT),
@@ -516,6 +530,9 @@ impl<'a> Decision<'a> {
                 Err(failure) => return self.fail(id, step, failure),
             }
         }
+        if let Err(failure) = self.check_undos(step) {
+            return self.fail(id, step, failure);
+        }
         let begun = match &step.body {
             Body::Effect(_) => self.begin_effect(id, step),
             Body::SendEvent { name, data, id: sender_id, delay } => {
@@ -550,7 +567,7 @@ impl<'a> Decision<'a> {
             return self.fail(id, step, failure);
         }
         let output = self.store(output);
-        self.emit(id, Fact::Finished { step: step.id.clone(), output });
+        self.finished(id, step, output);
         self.go_on_behind(id, step);
     }
 
@@ -627,7 +644,7 @@ impl<'a> Decision<'a> {
     }
 
     pub(super) fn case_done(&mut self, id: FrameId, step: &'a Step, next: Option<StepIx>) {
-        self.emit(id, Fact::Finished { step: step.id.clone(), output: Stored::default() });
+        self.finished(id, step, Stored::default());
         match next {
             Some(next) => self.jump(id, next),
             None => self.go_on_behind(id, step),
@@ -657,117 +674,13 @@ impl<'a> Decision<'a> {
         Err(failure)
     }
 
-    // ── time ────────────────────────────────────────────────────────────
-
-    fn sleep(&mut self, id: FrameId, step: &'a Step, form: &Form) -> Result<(), Failure> {
-        let period = self.period(id, step, "sleep", form)?;
-        let until = self.due_after(period);
-        if period.0 <= 0 {
-            self.woken(id, step, until, Period(0));
-        } else {
-            self.emit(id, Fact::Slept { step: step.id.clone(), until });
-        }
-        Ok(())
-    }
-
-    fn sleep_until(&mut self, id: FrameId, step: &'a Step, form: &Form, fail_if_past: bool) -> Result<(), Failure> {
-        let until = match self.fill(id, step, "sleep_until", form)? {
-            Value::Time(time) => time,
-            other => return Err(type_failure(step, "sleep_until", "a timestamp", &other)),
-        };
-        let late = Period(self.cx.now.0 - until.0);
-        if late.0 > 0 && fail_if_past {
-            let message = format!("the time {until} is past");
-            return Err(Failure::new("sleep.past", message, Some(&step.id)));
-        }
-        if late.0 >= 0 {
-            self.woken(id, step, self.cx.now, late);
-        } else {
-            self.emit(id, Fact::Slept { step: step.id.clone(), until });
-        }
-        Ok(())
-    }
-
-    pub(super) fn woken(&mut self, id: FrameId, step: &'a Step, at: Time, late_by: Period) {
-        let mut output = Object::new();
-        output.insert("woke_at".into(), Value::Time(at));
-        if matches!(step.body, Body::SleepUntil { .. }) {
-            output.insert("late_by".into(), Value::Period(late_by));
-        }
-        self.finish_step(id, step, Value::Object(Arc::new(output)));
-    }
-
-    /// Looks at every frame whose time has come; timeouts of enclosing blocks come before the frame's own timer.
-    fn due(&mut self) {
-        if self.run.head.due.is_some_and(|due| due <= self.cx.now) {
-            let failure = Failure::new("timeout", "the workflow's timeout has passed", None);
-            return self.cut(FrameId::ROOT, None, failure);
-        }
-        let due: Vec<FrameId> = self.run.timers().filter(|(_, due)| *due <= self.cx.now).map(|(id, _)| id).collect();
-        for id in due {
-            if self.is_full() {
-                self.turn.more = true;
-                return;
-            }
-            // What an earlier frame did may have ended this one.
-            if self.run.frames.get(&id).and_then(super::Frame::due).is_some_and(|due| due <= self.cx.now) {
-                self.frame_due(id);
-            }
-        }
-    }
-
-    fn frame_due(&mut self, id: FrameId) {
-        let frame = self.run.frame(id);
-        let expired = frame.blocks.iter().position(|block| block.due.is_some_and(|due| due <= self.cx.now));
-        if let Some(depth) = expired {
-            let step = frame.blocks[depth].step.clone();
-            let failure = Failure::new("timeout", "the block's timeout has passed", step.as_ref());
-            return self.cut(id, u32::try_from(depth).ok(), failure);
-        }
-        let now = self.cx.now;
-        match frame.place.clone() {
-            Place::Sleep { until, .. } | Place::Backoff { until, .. }
-                if until <= now && !self.is_closing(id) && self.has_slot(id) =>
-            {
-                self.wake(id);
-            }
-            // Whether an event was there before is seen in the log.
-            place @ Place::Wait { .. } if place.due().is_some_and(|due| due <= now) => self.look(Some(id)),
-            Place::Key { again: Some(again), .. } if again <= now => self.key_freed(id),
-            Place::Child { step, run, due: Some(due) } if due <= now => {
-                let step = self.step_named(&step);
-                self.turn.commands.push(Command::CancelRun(run));
-                let failure = Failure::new("timeout", "the step's timeout has passed", Some(&step.id));
-                self.fail(id, step, failure);
-            }
-            Place::Fork { step, fork } if fork.due.is_some_and(|due| due <= now) && fork.closing.is_none() => {
-                let failure = Failure::new("timeout", "the step's timeout has passed", Some(&step));
-                self.withdraw(id, Exit::Error(failure));
-            }
-            _ => {}
-        }
-    }
-
-    /// Goes on with a frame whose own timer is due.
-    pub(super) fn wake(&mut self, id: FrameId) {
-        match self.run.frame(id).place.clone() {
-            Place::Sleep { step, .. } => {
-                let step = self.step_named(&step);
-                self.woken(id, step, self.cx.now, Period(0));
-            }
-            Place::Backoff { step, key, .. } => {
-                let step = self.step_named(&step);
-                self.again(id, step, key);
-            }
-            Place::Wait { .. } => self.look(Some(id)),
-            _ => {}
-        }
-    }
-
-    fn cancel(&mut self, reason: String) {
+    pub(super) fn cancel(&mut self, reason: String) {
         if self.run.head.cancel.is_none() {
             self.emit(FrameId::ROOT, Fact::CancelRequested { reason });
-            self.give_up(FrameId::ROOT, Exit::Cancel);
+            // What is in its own `finally` already comes to its end.
+            if !self.run.frame(FrameId::ROOT).blocks.iter().any(Block::is_last) {
+                self.give_up(FrameId::ROOT, Exit::Cancel);
+            }
         }
     }
 

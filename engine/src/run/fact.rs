@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use wf_dsl::{Object, Time, Value};
 
 use super::frame::{Exit, Role};
-use super::inbox::Awaited;
+use super::inbox::{Awaited, AwaitedEvent};
 use super::stored::Stored;
 use crate::ids::{EventId, FrameId, Position, RunId};
 
@@ -39,6 +39,9 @@ pub enum Fact {
         /// When the whole run times out.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         due: Option<Time>,
+        /// The events that cancel it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        cancel_on: Vec<AwaitedEvent>,
     },
     /// A step was entered; its output and those of the steps inside it are forgotten.
     Entered {
@@ -76,9 +79,12 @@ pub enum Fact {
         /// The error that is being handled.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<Failure>,
-        /// What goes on after a `finally`.
+        /// What goes on after a `finally` or an `undo`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         then: Option<Exit>,
+        /// The iterations and branches that the step was in whose `undo` this is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        iteration: Option<String>,
     },
     /// The innermost open list was left.
     Closed,
@@ -146,10 +152,32 @@ pub enum Fact {
         /// Why.
         failure: Failure,
     },
+    /// A step with an `undo` ended well: from now on an error that leaves a list around it undoes it.
+    UndoAdded {
+        /// The step.
+        step: StepId,
+        /// When it was entered: the `now()` of its `undo`.
+        entered: Time,
+        /// The iterations and branches that it is in.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        iteration: Option<String>,
+        /// What the expressions of its `undo` read, as it is now.
+        #[serde(default)]
+        reads: Stored,
+    },
+    /// What a frame is in is given up, for the whole run or for a part of it. A `finally` or `undo` that has begun comes
+    /// to its end first.
+    GivenUp {
+        /// Why, and how far out it is left.
+        exit: Exit,
+    },
     /// A step was given up because what encloses it was left.
     Abandoned {
         /// The step.
         step: StepId,
+        /// The attempt that was being made: its effect may have happened.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attempt: Option<u32>,
     },
     /// A run sleeps.
     Slept {
@@ -167,6 +195,11 @@ pub enum Fact {
     },
     /// None of the events up to here was what the frame waits for.
     Examined {
+        /// The position of the last of them.
+        through: Position,
+    },
+    /// None of the events up to here was one that cancels the run.
+    CancelExamined {
         /// The position of the last of them.
         through: Position,
     },
@@ -340,7 +373,9 @@ impl Fact {
             Fact::Finished { output, .. }
             | Fact::WaitEnded { output, .. }
             | Fact::Ended { output, .. }
-            | Fact::RunEnded { output, .. } => visit(output),
+            | Fact::RunEnded { output, .. }
+            | Fact::UndoAdded { reads: output, .. }
+            | Fact::Opened { then: Some(Exit::Finish(output)), .. } => visit(output),
             Fact::Forked { items, keys, .. } => items.iter().chain(keys).for_each(visit),
             _ => {}
         }

@@ -8,7 +8,7 @@ use wf_dsl::{Body, ForEach, Join, ListIx, MaxFailures, Object, Step, Value};
 use super::attempt::object;
 use super::decide::{Decision, OUTPUT_BYTES_MAX, TURN_FRAMES, type_failure};
 use super::fact::{Fact, Failure};
-use super::frame::{Exit, Fork, Frame, Parent, Place};
+use super::frame::{Exit, Fork, Frame, Parent, Place, Role};
 use super::stored::Stored;
 use crate::ids::FrameId;
 use crate::planted::{Bug, planted};
@@ -59,7 +59,7 @@ impl<'a> Decision<'a> {
         items: &[Value],
     ) -> Result<Option<Vec<Value>>, Failure> {
         let Some(form) = &for_each.key else { return Ok(None) };
-        let now = self.run.frame(id).entered;
+        let now = self.run.now_at(id);
         let mut seen = HashSet::new();
         let mut keys = Vec::with_capacity(items.len());
         let mut size = 0;
@@ -162,7 +162,7 @@ impl<'a> Decision<'a> {
     /// Whether a parked frame may go on: the loops that it is part of have a slot for it. If not it is remembered.
     pub(super) fn has_slot(&mut self, id: FrameId) -> bool {
         let full = self.run.with_parents(id).skip(1).any(|frame| match &frame.place {
-            Place::Fork { fork, .. } => fork.limit.is_some_and(|limit| fork.working >= limit),
+            Place::Fork { fork, .. } => fork.limit.is_some_and(|limit| fork.closing.is_none() && fork.working >= limit),
             _ => false,
         });
         if full {
@@ -267,6 +267,8 @@ impl<'a> Decision<'a> {
         let parts = FrameId(fork.base)..FrameId(fork.base + fork.begun);
         let is_open = |frame: &Frame| match &frame.place {
             Place::Ended { .. } => false,
+            // Its `finally` or `undo` comes to its end, and then it is given up.
+            _ if frame.kept(&Exit::Cancel).is_some_and(|at| frame.blocks[at].then == Some(Exit::Cancel)) => false,
             Place::Fork { fork, .. } => fork.closing != Some(Exit::Cancel),
             _ => true,
         };
@@ -279,9 +281,12 @@ impl<'a> Decision<'a> {
         !open.is_empty()
     }
 
-    /// Whether a frame is part of something that is being withdrawn.
+    /// Whether a frame is part of something that is being withdrawn. What runs in a `finally` or an `undo` is not, with
+    /// all its parts.
     pub(super) fn is_closing(&self, id: FrameId) -> bool {
-        let mut parents = self.run.with_parents(id).skip(1);
+        let is_kept = |frame: &Frame| frame.kept(&Exit::Cancel).is_some();
+        let going = self.run.with_parents(id).take_while(|frame| !is_kept(frame)).count();
+        let mut parents = self.run.with_parents(id).skip(1).take(going);
         parents.any(|frame| matches!(&frame.place, Place::Fork { fork, .. } if fork.closing.is_some()))
     }
 
@@ -303,9 +308,13 @@ impl<'a> Decision<'a> {
             _ => Value::Null,
         };
         let merge = matches!(step.body, Body::Parallel { .. });
+        let fails = matches!(fork.closing, Some(Exit::Error(_)));
+        if fails {
+            // The parts come together above it, so that what they have done is undone before the step fails.
+            self.open(id, step, Role::Parts, None);
+        }
         self.emit(id, Fact::Joined { step: step.id.clone(), merge });
         match fork.closing {
-            Some(Exit::Error(failure)) => self.fail(id, step, failure),
             Some(Exit::Done) | None => self.finish_step(id, step, output),
             Some(exit) => self.leave(id, exit),
         }

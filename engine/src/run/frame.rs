@@ -8,6 +8,7 @@ use wf_dsl::{Time, Value};
 use super::fact::{Failure, StepId};
 use super::inbox::Awaited;
 use super::stored::Stored;
+use super::undo::Undo;
 use crate::ids::{FrameId, Position, RunId};
 
 /// A root, a branch or an iteration.
@@ -39,6 +40,9 @@ pub struct Frame {
     /// Up to where the event log was looked at.
     #[serde(default)]
     pub cursor: Position,
+    /// What an error undoes that leaves the frame, in the order in which it was done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undos: Vec<Undo>,
 }
 
 /// Of what a frame is a part.
@@ -165,7 +169,8 @@ impl Place {
             Place::Wait { awaited, .. } => awaited.iter().filter_map(Awaited::due).min(),
             Place::Child { due, .. } => *due,
             Place::Key { again, .. } => *again,
-            Place::Fork { fork, .. } => fork.due,
+            // What is closing cannot time out any more.
+            Place::Fork { fork, .. } => fork.due.filter(|_| fork.closing.is_none()),
             Place::At { .. } | Place::Attempt { .. } | Place::Ended { .. } => None,
         }
     }
@@ -232,9 +237,36 @@ pub struct Block {
     /// The error that is being handled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
-    /// What goes on after a `finally`.
+    /// What goes on after a `finally` or an `undo`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub then: Option<Exit>,
+    /// When the step was entered whose list it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entered: Option<Time>,
+    /// How many of the frame's `undos` are older than it.
+    #[serde(default, skip_serializing_if = "is_none_yet")]
+    pub undone_to: usize,
+    /// What is being undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<Box<Undo>>,
+}
+
+impl Block {
+    /// Whether it comes to its end whatever happens around it.
+    pub(super) fn is_kept(&self) -> bool {
+        matches!(self.role, Role::Finally | Role::Undo)
+    }
+
+    /// Whether it is the workflow's own `finally`.
+    pub(super) fn is_last(&self) -> bool {
+        self.role == Role::Finally && self.step.is_none()
+    }
+
+    /// What follows it whatever it comes to: what it was begun for counts more than an error or a jump of its own.
+    pub(super) fn settled(&self) -> Option<&Exit> {
+        let then = self.then.as_ref();
+        then.filter(|then| self.role == Role::Undo || matches!(then, Exit::Cancel | Exit::Cut { .. }))
+    }
 }
 
 /// What an open list is for.
@@ -249,6 +281,10 @@ pub enum Role {
     Catch(u32),
     /// The last things before a block is left.
     Finally,
+    /// The steps that undo a step.
+    Undo,
+    /// A `parallel` or `for_each` that has failed, while what its parts have done is undone.
+    Parts,
 }
 
 /// Why a block is being left.
@@ -291,13 +327,23 @@ pub struct Tries {
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-fn is_zero(n: &u32) -> bool {
+pub(super) fn is_zero(n: &u32) -> bool {
     *n == 0
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 fn is_none_yet(bytes: &usize) -> bool {
     *bytes == 0
+}
+
+impl Exit {
+    /// The error for which something is left.
+    pub(super) fn failure(&self) -> Option<&Failure> {
+        match self {
+            Exit::Error(failure) | Exit::Cut { failure, .. } => Some(failure),
+            Exit::Done | Exit::Next(_) | Exit::Finish(_) | Exit::Cancel => None,
+        }
+    }
 }
 
 impl Fork {
@@ -323,6 +369,7 @@ impl Frame {
             blocks: Vec::new(),
             tries: BTreeMap::new(),
             cursor,
+            undos: Vec::new(),
         }
     }
 
@@ -340,6 +387,30 @@ impl Frame {
         }
     }
 
+    /// The outermost `finally` or `undo` that comes to its end before `exit` leaves it.
+    pub(super) fn kept(&self, exit: &Exit) -> Option<usize> {
+        let inside = match exit {
+            Exit::Cut { depth: Some(depth), .. } => *depth as usize + 1,
+            _ => 0,
+        };
+        (inside..self.blocks.len()).find(|at| self.blocks[*at].is_kept())
+    }
+
+    /// Gives up what it is in: nothing that is left any more times out, and a `finally` or `undo` that has begun leads
+    /// to `exit`.
+    pub(super) fn give_up(&mut self, exit: &Exit) {
+        let outermost = match exit {
+            Exit::Cut { depth: Some(depth), .. } => *depth as usize,
+            _ => 0,
+        };
+        let kept = self.kept(exit);
+        let left = outermost..kept.unwrap_or(self.blocks.len());
+        self.blocks[left].iter_mut().for_each(|block| block.due = None);
+        if let Some(kept) = kept {
+            self.blocks[kept].then = Some(exit.clone());
+        }
+    }
+
     /// Whether it has ended.
     pub fn is_ended(&self) -> bool {
         matches!(self.place, Place::Ended { .. })
@@ -353,13 +424,10 @@ impl Frame {
         self.blocks.iter().filter_map(|block| block.due).chain(self.place.due()).min()
     }
 
-    /// The error that a `catch` or `finally` around the present place handles.
-    pub fn error(&self) -> Option<&Failure> {
-        self.blocks.iter().rev().find_map(|block| block.error.as_ref())
-    }
-
-    /// The output of a step of this frame.
+    /// The output of a step of this frame; in an `undo` as it was when what is undone was done.
     pub fn output(&self, step: &str) -> Option<&Value> {
-        self.outputs.get(step).map(|stored| &stored.value)
+        let undos = self.blocks.iter().rev().filter_map(|block| block.undo.as_ref());
+        let read = undos.filter_map(|undo| undo.read("steps", step)).next();
+        read.or_else(|| self.outputs.get(step).map(|stored| &stored.value))
     }
 }

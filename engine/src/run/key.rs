@@ -17,6 +17,10 @@ impl Visit {
         hash.update(run.id.bytes());
         for frame in run.with_parents(frame) {
             hash.update(frame.round.to_be_bytes());
+            for undo in frame.blocks.iter().filter_map(|block| block.undo.as_ref()) {
+                hash.update(b"undo");
+                hash.update(undo.number.to_be_bytes());
+            }
             if let Some(parent) = &frame.parent {
                 hash.update(parent.step.as_bytes());
                 hash.update([0]);

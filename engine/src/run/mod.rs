@@ -11,12 +11,14 @@ mod attempt;
 mod block;
 mod child;
 mod decide;
+mod due;
 mod fork;
 mod inbox;
 
 mod key;
 mod retry;
 mod scope;
+mod undo;
 mod wait;
 mod weight;
 
@@ -41,6 +43,7 @@ pub use inbox::{Awaited, AwaitedEvent, Candidate, Inbox, Signature};
 pub(crate) use scope::EventScope;
 pub use scope::Live;
 pub use stored::{BLOB_BYTES, Blob, Stored};
+pub use undo::{UNDOS_MAX, Undo};
 pub use weight::{FRAMES_MAX, STATE_BYTES_MAX, StateLimits};
 
 /// The event that a run was born of, as its expressions see it.
@@ -113,6 +116,15 @@ pub struct Head {
     /// When it times out as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Time>,
+    /// The events that cancel it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cancel_on: Vec<AwaitedEvent>,
+    /// None of the events up to here cancelled it.
+    #[serde(default)]
+    pub cancel_examined: Position,
+    /// How many steps an error may undo.
+    #[serde(default, skip_serializing_if = "frame::is_zero")]
+    pub undos: u32,
     /// The next frame id that is free.
     pub next_frame: u32,
     /// The next chunk number that is free.
@@ -175,6 +187,9 @@ impl Run {
                 parent,
                 vars: Vars::new(),
                 due: None,
+                cancel_on: Vec::new(),
+                cancel_examined: Position(0),
+                undos: 0,
                 next_frame: 1,
                 next_chunk: 0,
                 cancel: None,
@@ -267,7 +282,8 @@ impl Run {
         let Record { frame: id, at, fact } = record;
         let since = self.version;
         match fact {
-            Fact::Started { vars, due } => {
+            Fact::Started { vars, due, cancel_on } => {
+                self.head.cancel_on = cancel_on.clone();
                 self.head.vars = vars.clone();
                 self.head.due = *due;
                 self.head.started = *at;
@@ -291,7 +307,24 @@ impl Run {
                 frame.tries.remove(step);
                 frame.place = Place::At { step: step.clone() };
             }
-            Fact::Abandoned { step } => {
+            Fact::UndoAdded { step, entered, iteration, reads } => {
+                self.head.undos += 1;
+                self.take_in(reads);
+                self.frame_mut(*id).undos.push(Undo {
+                    step: step.clone(),
+                    entered: *entered,
+                    number: since,
+                    iteration: iteration.clone(),
+                    reads: reads.clone(),
+                });
+            }
+            Fact::GivenUp { exit } => {
+                if *id == FrameId::ROOT && !matches!(exit, Exit::Cut { depth: Some(_), .. }) {
+                    self.head.due = None;
+                }
+                self.frame_mut(*id).give_up(exit);
+            }
+            Fact::Abandoned { step, .. } => {
                 let frame = self.frame_mut(*id);
                 frame.tries.remove(step);
                 frame.place = Place::At { step: step.clone() };
@@ -301,18 +334,20 @@ impl Run {
                 self.head.vars.extend(values.iter().map(|(name, value)| (name.clone(), value.clone())));
                 values.values().for_each(|value| self.take_in(value));
             }
-            Fact::Opened { step, role, due, error, then } => {
-                if step.is_none() {
-                    // The workflow's own handlers are outside of its timeout.
-                    self.head.due = None;
-                }
-                let block =
-                    Block { step: step.clone(), role: *role, due: *due, error: error.clone(), then: then.clone() };
-                self.frame_mut(*id).blocks.push(block);
+            Fact::Opened { step, role, due, error, then, .. } => {
+                let block = Block {
+                    step: step.clone(),
+                    role: *role,
+                    due: *due,
+                    error: error.clone(),
+                    then: then.clone(),
+                    entered: None,
+                    undone_to: 0,
+                    undo: None,
+                };
+                self.open(*id, block);
             }
-            Fact::Closed => {
-                self.frame_mut(*id).blocks.pop();
-            }
+            Fact::Closed => self.close(*id),
             Fact::KeyWanted { step, key } => {
                 self.frame_mut(*id).place =
                     Place::Key { step: step.clone(), key: key.clone(), taken: false, again: None, since };
@@ -351,7 +386,9 @@ impl Run {
                 if output.blob.is_some() || output.value != Value::Null {
                     frame.outputs.insert(step.clone(), output.clone());
                 }
-                frame.last = Some(step.clone());
+                if !frame.blocks.iter().any(Block::is_kept) {
+                    frame.last = Some(step.clone());
+                }
                 frame.place = Place::At { step: step.clone() };
                 self.take_in(output);
             }
@@ -363,6 +400,10 @@ impl Run {
                 let awaited = awaited.clone();
                 self.frame_mut(*id).place =
                     Place::Wait { step: step.clone(), awaited, examined: Position(0), began: since };
+            }
+            Fact::CancelExamined { through } => {
+                self.dirty.insert(*id);
+                self.head.cancel_examined = *through;
             }
             Fact::Examined { through } => {
                 if let Place::Wait { examined, .. } = &mut self.frame_mut(*id).place {
@@ -417,6 +458,39 @@ impl Run {
                 self.head.failure = failure.clone();
                 self.take_in(output);
             }
+        }
+    }
+
+    fn open(&mut self, id: FrameId, mut block: Block) {
+        let frame = self.frame_mut(id);
+        let mut is_outside = block.step.is_none();
+        if block.role == Role::Undo {
+            block.undo = frame.undos.pop().map(Box::new);
+            // Nothing is undone within the time that the list had.
+            match frame.blocks.last_mut() {
+                Some(left) => left.due = None,
+                None => is_outside = true,
+            }
+        }
+        block.entered = Some(frame.entered);
+        block.undone_to = frame.undos.len();
+        self.head.undos -= u32::from(block.undo.is_some());
+        self.frame_mut(id).blocks.push(block);
+        if is_outside && id == FrameId::ROOT {
+            // The workflow's own handlers are outside of its timeout.
+            self.head.due = None;
+        }
+    }
+
+    fn close(&mut self, id: FrameId) {
+        let frame = self.frame_mut(id);
+        let Some(block) = frame.blocks.pop() else { return };
+        frame.entered = block.entered.unwrap_or(frame.entered);
+        if block.role == Role::Undo {
+            // What undid something is not undone itself.
+            let dropped = frame.undos.len().saturating_sub(block.undone_to);
+            frame.undos.truncate(block.undone_to);
+            self.head.undos -= u32::try_from(dropped).unwrap_or(u32::MAX);
         }
     }
 
@@ -484,10 +558,14 @@ impl Run {
             let child = self.frames.remove(&child).expect("listed just now");
             let frame = self.frame_mut(id);
             frame.cursor = frame.cursor.max(child.cursor);
+            frame.undos.extend(child.undos);
             if merge {
                 frame.outputs.extend(child.outputs);
             }
         }
-        self.frame_mut(id).place = Place::At { step: step.clone() };
+        let frame = self.frame_mut(id);
+        // The parts' have come after those of the frame itself, which did nothing meanwhile.
+        frame.undos.sort_by_key(|undo| undo.number);
+        frame.place = Place::At { step: step.clone() };
     }
 }

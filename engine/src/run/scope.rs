@@ -8,7 +8,7 @@ use wf_dsl::{Body, Object, Plan, Scope, Time, Value};
 
 use super::Run;
 use super::fact::Failure;
-use super::frame::{Parent, Place};
+use super::frame::{Parent, Place, Role};
 use super::key::Visit;
 use super::weight::StateLimits;
 use crate::ids::FrameId;
@@ -67,19 +67,31 @@ impl Run {
         }
     }
 
-    /// The loop variable of this name that is in reach of a frame.
-    fn loop_variable(&self, plan: &Plan, frame: FrameId, name: &str) -> Option<Value> {
-        self.with_parents(frame).filter_map(|frame| frame.parent.as_ref()).find_map(|parent| {
-            let step = plan.workflow.find(&parent.step)?;
-            let Body::ForEach(for_each) = &plan.workflow.step(step).body else { return None };
-            if for_each.item.value == name {
-                Some(self.item(parent))
-            } else if for_each.index.as_ref().is_some_and(|index| index.value == name) {
-                Some(Value::Int(i64::from(parent.index)))
-            } else {
-                None
-            }
+    /// What a name stands for that stands for something at some places only: one of a loop's, or `error`.
+    pub(super) fn bound_at(&self, plan: &Plan, id: FrameId, name: &str) -> Option<Value> {
+        self.with_parents(id).find_map(|frame| {
+            let mut blocks = frame.blocks.iter().rev();
+            let bound = blocks.find_map(|block| match &block.undo {
+                Some(undo) => undo.read("names", name).cloned(),
+                None if name == "error" && matches!(block.role, Role::Catch(_) | Role::Finally) => {
+                    Some(block.error.as_ref().map_or(Value::Null, Failure::value))
+                }
+                None => None,
+            });
+            bound.or_else(|| self.loop_variable(plan, frame.parent.as_ref()?, name))
         })
+    }
+
+    /// What a name stands for in a part of a loop.
+    fn loop_variable(&self, plan: &Plan, parent: &Parent, name: &str) -> Option<Value> {
+        let Body::ForEach(for_each) = &plan.workflow.step(plan.workflow.find(&parent.step)?).body else { return None };
+        if for_each.item.value == name {
+            Some(self.item(parent))
+        } else if for_each.index.as_ref().is_some_and(|index| index.value == name) {
+            Some(Value::Int(i64::from(parent.index)))
+        } else {
+            None
+        }
     }
 
     fn about(&self, plan: &Plan) -> Value {
@@ -103,11 +115,8 @@ impl Scope for FrameScope<'_> {
             "event" => Some(self.run.trigger.value()),
             "run" => Some(self.run.about(self.plan)),
             "config" => Some(self.live.config.clone()),
-            "error" => {
-                let error = self.run.with_parents(self.frame).find_map(|frame| frame.error());
-                Some(error.map_or(Value::Null, Failure::value))
-            }
-            name => self.run.loop_variable(self.plan, self.frame, name),
+            "error" => Some(self.run.bound_at(self.plan, self.frame, name).unwrap_or_default()),
+            name => self.run.bound_at(self.plan, self.frame, name),
         }
     }
 

@@ -21,9 +21,7 @@ impl<'a> Decision<'a> {
         let mut awaited = Vec::with_capacity(alternatives.len());
         for alternative in alternatives {
             awaited.push(match &alternative.guard {
-                WaitGuard::Event(event) => {
-                    Awaited::Event(self.awaited(id, &step.id, event, self.run.frame(id).entered)?)
-                }
+                WaitGuard::Event(event) => Awaited::Event(self.awaited(id, &step.id, event, self.run.now_at(id))?),
                 WaitGuard::After(None) => Awaited::Never,
                 WaitGuard::After(Some(form)) => Awaited::Due(self.due_after(self.period(id, step, "after", form)?)),
                 WaitGuard::Until(form) => match self.fill(id, step, "until", form)? {
@@ -39,7 +37,13 @@ impl<'a> Decision<'a> {
         Ok(())
     }
 
-    fn awaited(&self, id: FrameId, step: &StepId, event: &EventMatch, now: Time) -> Result<AwaitedEvent, Failure> {
+    pub(super) fn awaited(
+        &self,
+        id: FrameId,
+        step: &StepId,
+        event: &EventMatch,
+        now: Time,
+    ) -> Result<AwaitedEvent, Failure> {
         let mut matches = Vec::with_capacity(event.matches.len());
         for (field, form) in &event.matches {
             let value = self.fill_with(id, step, "match", form, now, &[])?;
@@ -76,6 +80,9 @@ impl<'a> Decision<'a> {
     /// Looks at the events that were found, in their order, and then at the clock.
     pub(super) fn inbox(&mut self, inbox: Inbox) {
         for candidate in &inbox.events {
+            if self.is_cancelled_by(candidate) {
+                return self.cancel(format!("the event `{}`", candidate.name));
+            }
             for (frame, since) in &inbox.frames {
                 if self.is_waiting(*frame, *since)
                     && let Err((step, failure)) = self.consider(*frame, candidate)
@@ -85,6 +92,14 @@ impl<'a> Decision<'a> {
             }
         }
         let through = inbox.events.last().map(|candidate| candidate.position);
+        if let Some(through) = through.filter(|through| self.run.head.cancel_examined < *through)
+            && !self.run.head.cancel_on.is_empty()
+        {
+            self.emit(FrameId::ROOT, Fact::CancelExamined { through });
+            if inbox.more {
+                self.turn.commands.push(Command::Look(vec![FrameId::ROOT]));
+            }
+        }
         for (frame, since) in &inbox.frames {
             if !self.is_waiting(*frame, *since) || self.run.starved.contains(frame) {
                 continue;
@@ -99,6 +114,19 @@ impl<'a> Decision<'a> {
                 }
             }
         }
+    }
+
+    /// Whether the event cancels the run. A condition that fails does not: no step could tell.
+    fn is_cancelled_by(&self, candidate: &Candidate) -> bool {
+        let head = &self.run.head;
+        if head.cancel_on.is_empty() || head.cancel.is_some() || candidate.position <= head.cancel_examined {
+            return false;
+        }
+        let Some(trigger) = self.typed(candidate) else { return false };
+        head.cancel_on.iter().zip(&self.workflow().cancel_on).any(|(awaited, event)| {
+            let filter = event.filter.as_ref();
+            self.fits(FrameId::ROOT, &"".into(), awaited, filter, candidate, &trigger).unwrap_or(false)
+        })
     }
 
     fn is_waiting(&self, frame: FrameId, began: u64) -> bool {

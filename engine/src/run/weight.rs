@@ -89,7 +89,9 @@ impl Run {
                 if let Some(Exit::Finish(output)) = &mut block.then {
                     visit(output);
                 }
+                block.undo.iter_mut().for_each(|undo| visit(&mut undo.reads));
             }
+            frame.undos.iter_mut().for_each(|undo| visit(&mut undo.reads));
         }
     }
 }

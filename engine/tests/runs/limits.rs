@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
-use wf_engine::run::{ERROR_DATA_BYTES_MAX, ITEMS_MAX, KEY_BYTES_MAX, OUTPUT_BYTES_MAX, StateLimits, Status};
+use wf_engine::run::{
+    ERROR_DATA_BYTES_MAX, ITEMS_MAX, KEY_BYTES_MAX, OUTPUT_BYTES_MAX, StateLimits, Status, UNDOS_MAX,
+};
 use wf_engine::{EVENT_BYTES_MAX, Engine, ErrorKind, Event, MemoryStore, RunReport};
 
 use crate::case::Case;
@@ -240,4 +242,31 @@ async fn a_wide_loop_may_start_children_and_send_events() {
     assert_eq!(engine.wait(sent.runs[0]).await.unwrap().output, json!(300));
     engine.quiet().await.unwrap();
     assert_eq!(journal::leftovers(&store), []);
+}
+
+#[tokio::test]
+async fn a_run_has_at_most_10000_steps_to_undo() {
+    let steps = "steps: [{id: each, for_each: {in: '${ event.data.x }', as: item, key: '${ item }', steps: \
+                 [{id: a, sleep: 0s, undo: [{id: b, sleep: 0s}]}]}}]";
+    let items = |count: usize| json!((0..count).collect::<Vec<_>>());
+    let report = run(steps, items(UNDOS_MAX)).await;
+    assert_eq!((code(&report), report.steps.len()), (None, UNDOS_MAX + 1));
+    let report = run(steps, items(UNDOS_MAX + 1)).await;
+    assert_eq!(code(&report), Some("limit.undo"));
+    let undone: Vec<_> = report.steps.iter().filter(|step| step.id == "b").collect();
+    assert_eq!(undone.len(), UNDOS_MAX);
+    assert_eq!(undone[0].iteration.as_deref(), Some("each[9999]"));
+    assert_eq!(undone[UNDOS_MAX - 1].iteration.as_deref(), Some("each[0]"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn steps_to_undo_that_are_under_way_count() {
+    let steps = "steps: [{id: each, for_each: {in: '${ event.data.x }', as: item, key: '${ item }', concurrency: 9, \
+                 steps: [{id: a, sleep: 1s, undo: [{id: b, sleep: 0s}]}]}}]";
+    let (engine, store) = virtual_engine(steps).await;
+    let items = json!({"x": (0..=UNDOS_MAX).collect::<Vec<_>>()});
+    let sent = engine.send(Event::new("go", items)).await.unwrap();
+    assert_eq!(code(&engine.wait(sent.runs[0]).await.unwrap()), Some("limit.undo"));
+    engine.quiet().await.unwrap();
+    journal::check("undos under way", &store);
 }

@@ -92,6 +92,9 @@ fn step(world: &World, line: &StepReport, detail: Detail) -> String {
     if line.attempts > 1 {
         write!(text, " x{}", line.attempts).unwrap();
     }
+    if line.in_doubt {
+        write!(text, " in doubt").unwrap();
+    }
     if !line.output.is_null() {
         write!(text, " = {}", cut(&line.output)).unwrap();
     }

@@ -6,13 +6,7 @@ use crate::case::Case;
 use crate::kinds::{self, Calls};
 
 /// Each construct and a workflow that has it.
-const REFUSED: [(&str, &str); 5] = [
-    ("`limits`", "limits: {concurrency: {limit: 1}}\nsteps: [{id: a, test.call: {}}]"),
-    ("`cancel_on`", "cancel_on: [{event: stop}]\nsteps: [{id: a, test.call: {}}]"),
-    ("`finally`", "steps: [{id: a, test.call: {}}]\nfinally: [{id: b, test.call: {}}]"),
-    ("`finally`", "steps: [{id: a, do: [{id: c, test.call: {}}], finally: [{id: b, test.call: {}}]}]"),
-    ("`undo`", "steps: [{id: a, test.call: {}, undo: [{id: b, test.call: {}}]}]"),
-];
+const REFUSED: [(&str, &str); 1] = [("`limits`", "limits: {concurrency: {limit: 1}}\nsteps: [{id: a, test.call: {}}]")];
 
 fn case(rest: &str) -> Case {
     Case::of("refused", format!("workflow: flow\nevents: {{stop: {{data: {{}}}}}}\n{rest}"))
