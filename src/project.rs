@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use wf_dsl::{Code, Diagnostic, Project, Severity, Workflow};
 use wf_engine::folder::{self, Folder, FolderError};
+use wf_engine::{Clock, SystemClock};
 
 use crate::exit::{Exit, Failure};
 use crate::findings::Found;
@@ -21,7 +22,10 @@ impl Checked {
     pub(crate) fn all(paths: &[PathBuf]) -> Result<Vec<Checked>, Failure> {
         let folders = folder::read(paths).map_err(not_read)?;
         let catalog = wf_stdlib::catalog();
-        let check = |folder: Folder| {
+        // A deadline that is written out may have passed since.
+        let now = Some(SystemClock::default().now());
+        let check = |mut folder: Folder| {
+            folder.input.now = now;
             let mut project = folder.check(&catalog);
             let found = std::mem::take(&mut project.findings).sorted();
             Checked { folder, project, found }
