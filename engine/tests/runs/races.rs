@@ -1,14 +1,18 @@
 //! Many at once: what must happen once happens once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
-use wf_engine::run::Status;
+use wf_dsl::Period;
+use wf_engine::run::{Exit, Fact, Role, Status};
 use wf_engine::{Engine, ErrorKind, Event, KEY_WAITERS_MAX, RunId};
 
 use crate::case::Case;
+use crate::faulty::Crash;
+use crate::journal;
 use crate::kinds::Calls;
 use crate::virtual_time::VirtualClock;
+use crate::world::{self, Weather, World};
 
 const CHARGE: &str = "
 workflow: flow
@@ -189,4 +193,110 @@ async fn a_cancel_and_an_end_at_once_leave_one_of_them() {
     }
     assert_eq!(finished + cancelled, 40);
     assert!(cancelled >= 20, "{cancelled}");
+}
+
+/// What may happen to a run at the instant at which it comes to its end, and how the script says it.
+const HAPPENINGS: [(&str, Option<&str>); 4] = [
+    ("timeout", None),
+    ("event", Some("send: came, data: {}")),
+    ("cancel", Some("cancel: flow")),
+    ("stop", Some("send: stop, data: {}")),
+];
+
+/// What a run does that is over at that instant, or when the event comes.
+const DOINGS: [&str; 5] = [
+    "test.call: {takes: 10s}",
+    "sleep: 10s",
+    "wait: [{event: came}, {after: 10s}]",
+    "wait: [{event: came}, {event: stop}, {after: forever}]",
+    "for_each: {in: [1, 2], as: item, key: '${ item }', concurrency: 2, steps: [{id: in_it, sleep: 10s}]}",
+];
+
+/// A run to which these things happen at one instant, those of the script in this order.
+fn at_once(doing: &str, happenings: &[&str]) -> Case {
+    let head =
+        "workflow: flow\ntriggers: [{event: go}]\nevents: {go: {data: {}}, came: {data: {}}, stop: {data: {}}}\n";
+    let timeout = if happenings.contains(&"timeout") { "timeout: 10s\n" } else { "" };
+    let steps = format!(
+        "cancel_on: [{{event: stop}}]\nsteps:\n  - id: first\n    {doing}\n    undo: [{{id: undone, test.call: {{}}}}]\n  \
+         - id: after\n    test.call: {{}}\nfinally:\n  - id: last\n    test.call: {{}}\n"
+    );
+    let said = |what: &&str| HAPPENINGS.iter().find(|(name, _)| name == what).and_then(|(_, entry)| *entry);
+    let entries = happenings.iter().filter_map(said).map(|entry| format!("  - {{at: 10s, {entry}}}\n"));
+    let script: String = std::iter::once("  - {send: go, data: {}}\n".to_owned()).chain(entries).collect();
+    // The instant passes, even if nothing that happens has ended the run.
+    let script = format!("{script}  - {{at: 1h, cancel: flow}}\n");
+    Case::of(format!("{doing}, {happenings:?}"), format!("{head}{timeout}{steps}---\nscript:\n{script}"))
+}
+
+/// Any number of those, in every order.
+fn orders() -> Vec<Vec<&'static str>> {
+    let mut orders = vec![Vec::new()];
+    let mut next = 0;
+    while let Some(order) = orders.get(next).cloned() {
+        let others = HAPPENINGS.iter().map(|(name, _)| *name).filter(|name| !order.contains(name));
+        orders.extend(others.map(|name| [order.as_slice(), &[name]].concat()));
+        next += 1;
+    }
+    orders
+}
+
+/// The run has one end, which what happened can have led to and which the journal explains; and what it did fits that.
+fn explain(case: &Case, world: &World, happenings: &[&str]) -> Status {
+    let histories = journal::check(&case.name, &world.store);
+    let [history] = histories.as_slice() else { panic!("{}: {} runs", case.name, histories.len()) };
+    let facts: Vec<&Fact> = history.records.iter().map(|record| &record.fact).collect();
+    let count = |wanted: &dyn Fn(&Fact) -> bool| facts.iter().filter(|fact| wanted(fact)).count();
+    let given_up = count(&|fact| matches!(fact, Fact::GivenUp { exit: Exit::Cancel }));
+    let cut = count(&|fact| matches!(fact, Fact::GivenUp { exit: Exit::Cut { depth: None, .. } }));
+    let asked = count(&|fact| matches!(fact, Fact::CancelRequested { .. }));
+    let calls = |step: &str| world.calls.iter().filter(|call| call.step == step && call.result.is_some()).count();
+    let report = &world.reports[0];
+    let code = report.error.as_ref().map(|error| error.code.as_str());
+    let explained = match report.status {
+        Status::Finished => (given_up, cut) == (0, 0) && calls("after") > 0 && calls("undone") == 0,
+        Status::Failed => (given_up, cut) == (0, 1) && code == Some("timeout") && happenings.contains(&"timeout"),
+        // It may have timed out before.
+        Status::Cancelled => asked == 1 && given_up > 0,
+        Status::Open => false,
+    };
+    let done = count(&|fact| matches!(fact, Fact::Finished { step, .. } if **step == *"first"));
+    let undone = count(&|fact| matches!(fact, Fact::Opened { role: Role::Undo, .. }));
+    let fits = done <= 1 && cut <= 1 && undone == done * cut && calls("last") > 0;
+    assert!(explained && fits && asked <= 1, "{}: {:?}: {facts:#?}", case.name, report.status);
+    report.status
+}
+
+/// Goal: whatever happens to a run at one instant, it ends once, and nothing of another end is seen.
+/// Method: its own completion, its timeout, an event that it waits for, a cancel and an event that cancels it, all of them
+/// or some, in every order, while it does different things; with commits that take their time; and for each two of them
+/// with a process that ends at any write.
+#[test]
+fn what_happens_at_one_instant_ends_a_run_once() {
+    let mut ends = BTreeMap::new();
+    for doing in DOINGS {
+        for happenings in orders() {
+            let case = at_once(doing, &happenings);
+            let calm = world::run(&case, &Weather::default());
+            *ends.entry(format!("{:?}", explain(&case, &calm, &happenings))).or_insert(0) += 1;
+            for lag in [1, 7] {
+                explain(&case, &world::run(&case, &Weather { lag, ..Weather::default() }), &happenings);
+            }
+            for at in (0..calm.writes).filter(|_| happenings.len() < 3) {
+                let crashes = vec![Crash { at, written: at % 2 == 0 }];
+                explain(&case, &world::run(&case, &Weather { crashes, ..Weather::default() }), &happenings);
+            }
+        }
+    }
+    assert!(ends.len() == 3 && ends.values().all(|times| *times >= 20), "{ends:?}");
+}
+
+#[test]
+fn an_event_that_cancels_a_run_beats_a_wait_for_it() {
+    let case = at_once(DOINGS[3], &["stop"]);
+    for lag in [0, 1, 7] {
+        let world = world::run(&case, &Weather { lag, ..Weather::default() });
+        assert_eq!(explain(&case, &world, &["stop"]), Status::Cancelled);
+        assert_eq!(world.reports[0].ended_at.map(|at| at.since(world.begin)), Some(Period::seconds(10)));
+    }
 }
