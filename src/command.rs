@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::exit::{Exit, Failure};
-use crate::{completions, explain, init, kinds, run, schema, test, validate};
+use crate::{completions, dead, events, explain, init, kinds, run, runs, schema, test, validate, why};
 
 /// Durable workflows as YAML files, checked before they run.
 #[derive(Debug, Parser)]
@@ -36,6 +36,17 @@ pub(crate) enum Command {
     Run(run::Args),
     /// Play the tests of projects in virtual time; nothing leaves this machine
     Test(test::Args),
+    /// List runs, look at them, and put them right
+    #[command(subcommand)]
+    Runs(runs::Command),
+    /// Failed runs: list them by what failed, and drop them
+    #[command(subcommand)]
+    Dead(dead::Command),
+    /// The events that came in
+    #[command(subcommand)]
+    Events(events::Command),
+    /// Say why a run does not go on, or why it ended
+    Why(why::Args),
     /// Say what a finding means, with an example and the same put right
     Explain(explain::Args),
     /// List what a step can do, or describe one kind of step
@@ -53,6 +64,10 @@ impl Command {
             Command::Validate(args) => validate::run(&args),
             Command::Run(args) => run::run(args),
             Command::Test(args) => test::run(&args),
+            Command::Runs(command) => runs::run(command),
+            Command::Dead(command) => dead::run(command),
+            Command::Events(command) => events::run(command),
+            Command::Why(args) => why::run(&args),
             Command::Explain(args) => explain::run(&args),
             Command::Kinds(args) => kinds::run(&args),
             Command::Schema(args) => schema::run(&args),

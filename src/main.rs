@@ -5,17 +5,26 @@ mod terminal;
 
 mod bug;
 mod command;
+mod desk;
 mod findings;
 mod project;
+mod selection;
+mod table;
+mod timeline;
+mod when;
 
 mod completions;
+mod dead;
+mod events;
 mod explain;
 mod init;
 mod kinds;
 mod run;
+mod runs;
 mod schema;
 mod test;
 mod validate;
+mod why;
 
 use std::process::ExitCode;
 

@@ -5,9 +5,8 @@ mod events;
 mod follow;
 mod outcome;
 mod place;
-mod sent;
+pub(crate) mod sent;
 mod start;
-mod timeline;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -16,18 +15,18 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use wf_dsl::Period;
 use wf_engine::folder::Surroundings;
-use wf_engine::{Clock, Engine, ErrorKind, RunId, SystemClock};
+use wf_engine::{Clock, Engine, RunId, SystemClock};
 use wf_stdlib::{HttpOptions, Options};
 
-use crate::bug;
+use crate::desk::{failed, quoted};
 use crate::exit::{Exit, Failure};
 use crate::project::Checked;
 use crate::terminal::{Look, talk};
+use crate::timeline::Timeline;
 use clock::VirtualClock;
 use follow::{End, Session};
 use place::Place;
 use start::Start;
-use timeline::Timeline;
 
 /// How long what is left in the background may take at the end.
 const SHUTDOWN: Duration = Duration::from_secs(1);
@@ -105,7 +104,7 @@ async fn live(args: &Args, place: &Place, surroundings: Surroundings, start: Sta
         builder = builder.clock(clock.clone()).retention(None);
     }
     let engine = builder.build().await.map_err(failed)?;
-    let timeline = Timeline::new(&checked.project, Look::stderr());
+    let timeline = Timeline::new(&checked.project.workflows, Look::stderr(), talk);
     let mut session = Session::new(&engine, clock, hears, timeline);
     let end = tokio::select! {
         biased;
@@ -146,19 +145,6 @@ fn store_failed(args: &Args, session: &Session<'_>) -> Option<Failure> {
     })
 }
 
-/// What an error of the engine means for a command.
-fn failed(error: wf_engine::Error) -> Failure {
-    let exit = match error.kind() {
-        ErrorKind::NotFound => Exit::NotFound,
-        ErrorKind::Invalid => Exit::Usage,
-        ErrorKind::Unsupported => Exit::Invalid,
-        ErrorKind::Unavailable | ErrorKind::Unknown | ErrorKind::Damaged => Exit::Unavailable,
-        ErrorKind::Conflict => Exit::Conflict,
-        _ => return bug::report(),
-    };
-    Failure::new(exit, error.to_string())
-}
-
 /// The command that goes on with a run.
 fn resume_command(args: &Args, run: RunId) -> String {
     let mut command = "wf run".to_owned();
@@ -177,14 +163,4 @@ fn resume_command(args: &Args, run: RunId) -> String {
     add("--resume");
     add(&run.to_string());
     command
-}
-
-/// A word as a shell reads it.
-fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "-_./:+=@%,".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }

@@ -1,6 +1,6 @@
 //! The engine's door: build it, send events, await runs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde_json::Value as Json;
@@ -8,11 +8,12 @@ use tokio::sync::{mpsc, oneshot};
 use wf_dsl::{Catalog, InputFile, Plan, Project, ProjectInput, Value};
 
 use crate::clock::{Clock, SystemClock};
-use crate::driver::{Driver, History, Message, Parts, load};
+use crate::driver::{Driver, History, Message, Parts};
 use crate::error::{Error, ErrorKind};
-use crate::ids::{EventId, RunId};
+use crate::ids::{EventId, RunId, chance};
 use crate::kind::{Connection, Environment, StepKind};
 use crate::observe::Observer;
+use crate::operate::Operator;
 use crate::redact::{Redactor, SECRET_BYTES_MIN};
 use crate::registry::Registry;
 use crate::report::{self, DelayedEvent, RunReport};
@@ -34,6 +35,7 @@ struct Shared {
     store: Arc<dyn Store>,
     registry: Registry,
     clock: Arc<dyn Clock>,
+    kinds: Arc<BTreeSet<String>>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -271,7 +273,8 @@ impl Builder {
         start::set_clock(&*self.store, &*self.clock).await?;
         let registry = start::register(&*self.store, self.plans).await?;
         let (messages, inbox) = mpsc::unbounded_channel();
-        let shared = Shared { store: self.store.clone(), registry: registry.clone(), clock: self.clock.clone() };
+        let kinds = Arc::new(self.kinds.keys().cloned().collect());
+        let shared = Shared { store: self.store.clone(), registry: registry.clone(), clock: self.clock.clone(), kinds };
         let driver = Driver::new(
             Parts {
                 store: self.store,
@@ -320,12 +323,6 @@ impl Builder {
         }
         Ok(())
     }
-}
-
-/// Sixty-four bits that no other process has, where event ids begin to count.
-fn chance() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new().build_hasher().finish()
 }
 
 impl Engine {
@@ -396,11 +393,14 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is no such run, [`ErrorKind::Conflict`] if it has ended.
     pub async fn cancel(&self, run: RunId, reason: &str) -> Result<(), Error> {
-        let report = self.report(run).await?;
-        if report.ended_at.is_some() {
-            return Err(Error::new(ErrorKind::Conflict, format!("run {run} has ended: {}", report.status.as_str())));
-        }
-        self.ask(|answer| Message::Cancel(run, reason.to_owned(), answer)).await?
+        self.operator().cancel(run, reason).await
+    }
+
+    /// What a person does with the runs of this engine: lists, retries, and the like.
+    pub fn operator(&self) -> Operator {
+        let Shared { store, registry, clock, kinds } = &*self.shared;
+        let messages = self.messages.clone();
+        Operator::of_engine(store.clone(), registry.clone(), clock.clone(), kinds.clone(), messages)
     }
 
     /// Resolves when nothing can happen any more without an event from outside: no run works, and no timer is set.
@@ -455,9 +455,7 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is no such run, and whatever the store answers.
     pub async fn records(&self, run: RunId) -> Result<Vec<Record>, Error> {
-        let loaded = load::load(&*self.shared.store, &self.shared.registry, run).await?;
-        let loaded = loaded.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no run {run}")))?;
-        report::records(&*self.shared.store, &loaded).await
+        self.operator().records(run).await
     }
 
     /// The rows, for what looks at everything at once.

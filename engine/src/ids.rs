@@ -23,12 +23,31 @@ impl FrameId {
 pub struct EventId(pub [u8; 12]);
 
 impl EventId {
+    /// An id that is made at this time, with a number that makes it its own.
+    pub(crate) fn numbered(at: wf_dsl::Time, number: u64) -> Self {
+        let mut id = [0; 12];
+        id[..6].copy_from_slice(&at.0.max(0).to_be_bytes()[2..]);
+        id[6..].copy_from_slice(&number.to_be_bytes()[2..]);
+        EventId(id)
+    }
+
+    /// An id that nobody else makes.
+    pub(crate) fn fresh(at: wf_dsl::Time) -> Self {
+        EventId::numbered(at, chance())
+    }
+
     /// When it was made, to the millisecond.
     pub fn at(&self) -> wf_dsl::Time {
         let mut millis = [0; 8];
         millis[2..].copy_from_slice(&self.0[..6]);
         wf_dsl::Time(i64::from_be_bytes(millis))
     }
+}
+
+/// Sixty-four bits that no other process has, where event ids begin to count.
+pub(crate) fn chance() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
 }
 
 /// A run's id. A run is born of exactly one event, so "once per event and workflow" is uniqueness of this id.

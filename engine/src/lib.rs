@@ -33,6 +33,7 @@ mod typed;
 mod engine;
 mod error;
 mod observe;
+mod operate;
 mod report;
 mod send;
 
@@ -45,6 +46,10 @@ pub use ids::{EventId, FrameId, ParseIdError, Position, RunId};
 pub use kind::{BoxFuture, Connection, Environment, Output, StepContext, StepError, StepKind};
 pub use observe::{Notice, Observer};
 pub use once::{KEY_RETENTION, KEY_WAITERS_MAX};
+pub use operate::{
+    DeadLetters, EVENTS_LOOKED_AT_MAX, EVENTS_TOLD_MAX, EventFilter, LoggedEvent, Miss, Near, Operator, Page,
+    ParseStateError, RUN_ROWS_PAGE, Reason, RunFilter, RunLine, Standing, State, Wanted, Why,
+};
 pub use redact::{REDACTED, Redactor, SECRET_BYTES_MIN};
 pub use report::{DelayedEvent, EventReport, RunReport, StepReport};
 pub use send::{DEDUPE_DAYS, EVENT_BYTES_MAX, EVENT_NAME_BYTES_MAX, Event, Receipt};

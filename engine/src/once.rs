@@ -85,6 +85,14 @@ pub(crate) enum Told {
     Done { run: RunId, output: Stored },
 }
 
+/// The run whose step holds the key of a row.
+pub(crate) fn holder(row: &Row) -> Option<RunId> {
+    match from_bytes(&row.key, &row.value) {
+        Ok(OnceRow::Held { run, .. }) => Some(run),
+        _ => None,
+    }
+}
+
 /// What names a key in the store: workflow, step and key.
 pub(crate) fn key_hash(workflow: &str, step: &str, key: &str) -> [u8; 16] {
     let mut hash = Sha256::new();

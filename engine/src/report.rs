@@ -89,7 +89,7 @@ pub struct StepReport {
     pub error: Option<Failure>,
     /// It was given up while an attempt was being made, whose effect may have happened.
     pub in_doubt: bool,
-    frame: FrameId,
+    pub(crate) frame: FrameId,
 }
 
 /// Reads how a run went.

@@ -48,12 +48,21 @@ pub(crate) struct EventRow {
     /// The run that sent it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) sent_by: Option<RunId>,
+    /// The event that it repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) replay_of: Option<EventId>,
     /// The first run of the chain of runs and events that led to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) origin: Option<RunId>,
 }
 
 impl EventRow {
+    /// An event from outside, received when it happened.
+    pub(crate) fn new(id: EventId, name: String, data: Value, at: Time) -> Self {
+        let (sender_id, sent_by, replay_of, origin) = (None, None, None, None);
+        EventRow { id, sender_id, name, ts: at, received: at, data, sent_by, replay_of, origin }
+    }
+
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         to_bytes(self)
     }
@@ -149,6 +158,12 @@ pub(crate) fn chunks(run: RunId, first: u32, bytes: &[u8]) -> impl Iterator<Item
 /// The keys of the chunk rows of a text of `bytes` bytes.
 pub(crate) fn chunk_keys(run: RunId, first: u32, bytes: u32) -> impl Iterator<Item = Key> {
     (first..first + bytes.div_ceil(CHUNK_BYTES as u32)).map(move |n| Key::chunk(run, n))
+}
+
+/// The rows of a run beside its head and its journal: its frames and its chunks.
+pub(crate) fn pieces_of(run: RunId) -> [std::ops::Range<Key>; 2] {
+    let (frame, chunk) = (Key::frame(run, FrameId(0)), Key::chunk(run, 0));
+    [frame..Key::frame(run, FrameId(u32::MAX)).next(), chunk..Key::chunk(run, u32::MAX).next()]
 }
 
 /// The chunk rows that a head or frame row refers to, if it does.

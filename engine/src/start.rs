@@ -61,24 +61,33 @@ pub(crate) async fn set_clock(store: &dyn Store, clock: &dyn Clock) -> Result<()
     Ok(())
 }
 
-/// Stores the plans that are new, and gives every workflow its number.
-pub(crate) async fn register(store: &dyn Store, plans: Vec<Arc<Plan>>) -> Result<Registry, Error> {
-    let mut numbers: BTreeMap<String, (u16, String)> = BTreeMap::new();
+/// The names of the workflows and the hashes of their newest plans, by number.
+pub(crate) async fn names(store: &dyn Store) -> Result<BTreeMap<u16, (String, PlanHash)>, Error> {
+    let mut names = BTreeMap::new();
     for row in load::scan(store, Key::all(Table::Name)).await? {
         let number =
             row.key.as_name().ok_or_else(|| Error::new(ErrorKind::Damaged, "a workflow's row has no number"))?;
-        let name: NameRow = from_bytes(&row.key, &row.value)?;
-        numbers.insert(name.name, (number, name.newest));
+        let NameRow { name, newest } = from_bytes(&row.key, &row.value)?;
+        let newest = newest.parse().map_err(|_| Error::new(ErrorKind::Damaged, "a workflow's row names no plan"))?;
+        names.insert(number, (name, newest));
     }
+    Ok(names)
+}
+
+/// Stores the plans that are new, and gives every workflow its number.
+pub(crate) async fn register(store: &dyn Store, plans: Vec<Arc<Plan>>) -> Result<Registry, Error> {
+    let names = names(store).await?;
+    let mut numbers: BTreeMap<String, (u16, PlanHash)> =
+        names.into_iter().map(|(number, (name, newest))| (name, (number, newest))).collect();
     let mut registry = Registry::default();
     for plan in plans {
-        let (name, hash) = (plan.workflow.name.value.clone(), plan.hash.to_string());
+        let (name, hash) = (plan.workflow.name.value.clone(), plan.hash);
         let free = numbers.values().map(|(number, _)| number + 1).max().unwrap_or(0);
-        let known = numbers.get(&name).cloned();
-        let number = known.as_ref().map_or(free, |(number, _)| *number);
+        let known = numbers.get(&name).copied();
+        let number = known.map_or(free, |(number, _)| number);
         if known.is_none_or(|(_, newest)| newest != hash) {
             store_plan(store, &plan).await?;
-            let row = NameRow { name: name.clone(), newest: hash.clone() };
+            let row = NameRow { name: name.clone(), newest: hash.to_string() };
             let put = Write::Put(Row { key: Key::name(number), value: to_bytes(&row) });
             store.commit(Commit { writes: vec![put], ..Commit::default() }).await?;
             numbers.insert(name, (number, hash));

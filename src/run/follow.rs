@@ -11,12 +11,12 @@ use wf_engine::store::Health;
 use wf_engine::{Clock, Engine, Event, RunId};
 
 use super::clock::VirtualClock;
-use super::failed;
 use super::start::Start;
-use super::timeline::Timeline;
 use super::watch::Heard;
+use crate::desk::failed;
 use crate::exit::{Exit, Failure};
 use crate::terminal::{Look, talk};
+use crate::timeline::Timeline;
 
 /// How often the store's health is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);

@@ -5,16 +5,18 @@ use std::collections::BTreeSet;
 use serde_json::{Value as Json, json};
 use wf_engine::folder::Surroundings;
 use wf_engine::run::Status;
-use wf_engine::{Engine, RunId, RunReport, StepReport};
+use wf_engine::{Engine, RunId, RunReport};
 
 use super::follow::{End, Session};
 use super::place::Place;
 use super::sent::{messages, table};
-use super::timeline::span;
-use super::{Args, failed, resume_command};
+use super::{Args, resume_command};
+use crate::desk::failed;
 use crate::exit::{Exit, Failure};
 use crate::findings::count;
+use crate::runs::line::{json_of_error, json_of_step};
 use crate::terminal::{Look, data, harmless, talk, wrapped};
+use crate::when::span;
 
 /// The version of the object's layout.
 const VERSION: u64 = 1;
@@ -180,26 +182,13 @@ fn result(report: &RunReport, others: &[&RunReport]) -> Json {
         "workflow": report.workflow,
         "status": report.status.as_str(),
         "output": report.output,
-        "error": error.map(|error| json!({"code": error.code, "message": error.message, "step": error.step.as_deref()})),
+        "error": error.map(json_of_error),
         "started_at": report.started_at.to_string(),
         "ended_at": report.ended_at.map(|at| at.to_string()),
-        "steps": report.steps.iter().map(step).collect::<Vec<_>>(),
+        "steps": report.steps.iter().map(json_of_step).collect::<Vec<_>>(),
         "events": report.events,
         "runs": others.iter().map(|other| json!({
             "run_id": other.run.to_string(), "workflow": other.workflow, "status": other.status.as_str(),
         })).collect::<Vec<_>>(),
-    })
-}
-
-fn step(step: &StepReport) -> Json {
-    json!({
-        "id": step.id,
-        "iteration": step.iteration,
-        "status": step.status,
-        "in_doubt": step.in_doubt,
-        "attempts": step.attempts,
-        "started_at": step.started_at.to_string(),
-        "ended_at": step.ended_at.map(|at| at.to_string()),
-        "output": step.output,
     })
 }

@@ -4,17 +4,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use wf_engine::store::OpenError;
 use wf_engine::{RunId, SledOptions, SledStore, clock_of};
 
 use super::Args;
+use crate::desk::{FOLDER, PROJECT, failed, named, nearest, not_opened};
 use crate::exit::{Exit, Failure};
 use crate::project::Checked;
-
-/// The store's folder in its project.
-const FOLDER: &str = ".wf";
-/// What a store knows of its project, so that a run can be resumed from anywhere.
-const PROJECT: &str = "project";
 
 /// A project and its store.
 pub(super) struct Place {
@@ -34,7 +29,7 @@ pub(super) struct Opened {
 impl Place {
     /// The project that the arguments name, or that the store of the run to resume remembers.
     pub(super) fn find(args: &Args) -> Result<Place, Failure> {
-        let store = args.store.as_deref().map(folder).transpose()?;
+        let store = args.store.as_deref().map(named).transpose()?;
         let path = match (&args.path, args.resume) {
             (Some(path), _) => path.clone(),
             (None, Some(run)) => remembered(store.as_deref(), run)?,
@@ -77,7 +72,7 @@ impl Place {
             self.make_hidden().map_err(|error| unusable(&self.store, &error))?;
         }
         let store = SledStore::open(&self.store, SledOptions::default()).map_err(not_opened)?;
-        let clock = clock_of(&store).await.map_err(super::failed)?;
+        let clock = clock_of(&store).await.map_err(failed)?;
         let is_simulated = match clock {
             None => args.fast_forward,
             // A run goes on in the time that it began in.
@@ -119,27 +114,13 @@ impl Place {
     }
 }
 
-/// The folder that `--store` names.
-fn folder(store: &Path) -> Result<PathBuf, Failure> {
-    let text = store.to_string_lossy();
-    if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-        return Err(Failure::usage("`wf run` keeps its runs in a folder, not in PostgreSQL"));
-    }
-    Ok(text.strip_prefix("sled:").map_or_else(|| store.to_owned(), PathBuf::from))
-}
-
 /// The project of a store: of the one that is named, or of the nearest one at or above this folder.
 fn remembered(store: Option<&Path>, run: RunId) -> Result<PathBuf, Failure> {
     let none =
         |message: String| Failure::new(Exit::NotFound, message).help("name its project: `wf run PATH --resume RUN`");
     let store = match store {
         Some(store) => store.to_owned(),
-        None => {
-            let here = std::env::current_dir().unwrap_or_default();
-            let mut stores = here.ancestors().map(|folder| folder.join(FOLDER));
-            let found = stores.find(|store| store.join(PROJECT).is_file());
-            found.ok_or_else(|| none(format!("there is no run {run}: there is no store here")))?
-        }
+        None => nearest().ok_or_else(|| none(format!("there is no run {run}: there is no store here")))?,
     };
     let path = fs::read_to_string(store.join(PROJECT));
     path.map(PathBuf::from).map_err(|_| none(format!("the store `{}` does not know its project", store.display())))
@@ -156,14 +137,4 @@ fn unusable(store: &Path, error: &io::Error) -> Failure {
     let failure =
         Failure::new(Exit::Unavailable, format!("the store `{}` cannot be written: {error}", store.display()));
     failure.help("use another one: `--store DIR`")
-}
-
-fn not_opened(error: OpenError) -> Failure {
-    let why = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
-    let help = match error {
-        OpenError::Locked { .. } => "wait until it ends, or use another store: `--store DIR`",
-        OpenError::Newer { .. } => "use the version of wf that wrote it, or another store: `--store DIR`",
-        _ => "use another one: `--store DIR`",
-    };
-    Failure::new(Exit::Unavailable, format!("{error}{why}")).help(help)
 }

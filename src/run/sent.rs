@@ -4,9 +4,9 @@ use serde_json::Value as Json;
 use wf_dsl::Time;
 use wf_engine::RunReport;
 
-use super::timeline::date_and_time;
 use crate::findings::count;
 use crate::terminal::{Look, harmless};
+use crate::when::date_and_time;
 
 /// The provider of messages that nobody sends.
 const OUTBOX: &str = "outbox";
@@ -15,7 +15,7 @@ const SHOWN_MAX: usize = 100;
 
 /// A message that a step has handed over.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Message {
+pub(crate) struct Message {
     kind: String,
     at: Time,
     to: String,
@@ -26,7 +26,7 @@ pub(super) struct Message {
 
 impl Message {
     /// The message that an output tells of, whatever kind has made it.
-    pub(super) fn of(kind: &str, output: &Json) -> Option<Message> {
+    pub(crate) fn of(kind: &str, output: &Json) -> Option<Message> {
         let text = |key: &str| output.get(key).and_then(Json::as_str);
         let to: Vec<&str> = output.get("to")?.as_array()?.iter().filter_map(Json::as_str).collect();
         let about = text("subject").or_else(|| text("text").and_then(|text| text.lines().next()));
@@ -40,7 +40,7 @@ impl Message {
     }
 
     /// The message in the timeline.
-    pub(super) fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let Message { to, about, .. } = self;
         let verb = if self.provider == OUTBOX { "outbox: to" } else { "sent to" };
         format!("{verb} {to}: {about}")

@@ -24,7 +24,7 @@ use crate::store::{BornOf, Commit, CommitError, Due, Gate, Key, NewEvent, NewRun
 /// The most records of a first turn that rides in the commit of its event: several runs may be born in one.
 const BIRTH_RECORDS: usize = 50;
 /// The name of the event that a run by hand or by `invoke` is born of, where its workflow names none.
-const INVOKE: &str = "wf.invoke";
+pub(crate) const INVOKE: &str = "wf.invoke";
 
 /// A run that a commit gives birth to.
 pub(super) struct Birth {
@@ -75,10 +75,7 @@ impl Driver {
     /// An event id: the time, then a count that began at a chance number.
     pub(super) fn new_event_id(&mut self, at: Time) -> EventId {
         self.next_event = self.next_event.wrapping_add(1);
-        let mut id = [0; 12];
-        id[..6].copy_from_slice(&at.0.max(0).to_be_bytes()[2..]);
-        id[6..].copy_from_slice(&self.next_event.to_be_bytes()[2..]);
-        EventId(id)
+        EventId::numbered(at, self.next_event)
     }
 
     pub(super) fn send(&mut self, incoming: Incoming, answer: oneshot::Sender<Result<Sent, Error>>) {
@@ -195,16 +192,8 @@ impl Driver {
                 invalid(format!("the data of `{name}` does not fit its type: {}", wrong.join("; ")))
             })?;
         }
-        let row = EventRow {
-            id: self.new_event_id(now),
-            sender_id: id.clone(),
-            name,
-            ts: ts.unwrap_or(now),
-            received: now,
-            data: Value::from_json(&data),
-            sent_by: None,
-            origin: None,
-        };
+        let row = EventRow::new(self.new_event_id(now), name, Value::from_json(&data), now);
+        let row = EventRow { sender_id: id.clone(), ts: ts.unwrap_or(now), ..row };
         Ok((row, id))
     }
 
@@ -231,16 +220,8 @@ impl Driver {
                 Error::new(ErrorKind::Invalid, message)
             })?;
         }
-        Ok(EventRow {
-            id: self.new_event_id(now),
-            sender_id: None,
-            name: event,
-            ts: now,
-            received: now,
-            data: if is_tick { super::cron::event_data(tick.unwrap_or(now)) } else { Value::from_json(data) },
-            sent_by: None,
-            origin: None,
-        })
+        let data = if is_tick { super::cron::event_data(tick.unwrap_or(now)) } else { Value::from_json(data) };
+        Ok(EventRow::new(self.new_event_id(now), event, data, now))
     }
 
     /// Adds an event and the runs that it starts to a commit. One that is for all is found by those who wait for it.
@@ -429,18 +410,10 @@ impl Driver {
 
     pub(super) fn add_event(&mut self, commit: &mut Commit, flight: &mut Flight, active: &Active, event: SendEvent) {
         let now = self.now;
-        let row = EventRow {
-            id: event.id,
-            sender_id: event.sender_id,
-            name: event.name,
-            ts: event.at,
-            received: now,
-            data: event.data,
-            sent_by: Some(active.run.id),
-            origin: Some(active.origin.unwrap_or(active.run.id)),
-        };
-        if event.at > now || row.sender_id.is_some() {
-            let (due, writes) = postponed(&row, if row.sender_id.is_some() { now } else { event.at });
+        let SendEvent { id, name, data, sender_id, at } = event;
+        let row = EventRow { sender_id, ts: at, ..sent_by(active, EventRow::new(id, name, data, now)) };
+        if at > now || row.sender_id.is_some() {
+            let (due, writes) = postponed(&row, if row.sender_id.is_some() { now } else { at });
             commit.writes.extend(writes);
             flight.delayed.push(due);
             return;
@@ -460,22 +433,20 @@ impl Driver {
             PlanTrigger::Event { event, .. } => Some(event.value.clone()),
             PlanTrigger::Cron { .. } => None,
         });
-        let row = EventRow {
-            id: start.run.event,
-            sender_id: None,
-            name: event.unwrap_or_else(|| INVOKE.to_owned()),
-            ts: now,
-            received: now,
-            data: start.data,
-            sent_by: Some(active.run.id),
-            origin: Some(active.origin.unwrap_or(active.run.id)),
-        };
+        let name = event.unwrap_or_else(|| INVOKE.to_owned());
+        let row = sent_by(active, EventRow::new(start.run.event, name, start.data, now));
         let index = commit.events.len();
         commit.events.push(NewEvent { id: row.id, row: row.to_bytes(), inbox: Vec::new() });
         let caller = start.caller.map(|frame| Caller { run: active.run.id, frame, order: active.run.position });
         let birth = self.birth(commit, index, &row, start.run, definition, caller);
         flight.births.push(birth);
     }
+}
+
+/// An event that a run sends.
+pub(super) fn sent_by(active: &Active, row: EventRow) -> EventRow {
+    let origin = Some(active.origin.unwrap_or(active.run.id));
+    EventRow { sent_by: Some(active.run.id), origin, ..row }
 }
 
 /// The rows that remember a sender's id: of this period and of the one before.

@@ -34,7 +34,7 @@ const CHILD_ENDED: u32 = 1;
 const KEY_FREE: u32 = 2;
 
 /// Where a run stands in the queue.
-pub(super) fn ready(run: RunId) -> Ready {
+pub(crate) fn ready(run: RunId) -> Ready {
     Ready { workflow: run.workflow, priority: 0 }
 }
 

@@ -20,7 +20,7 @@ pub const WAITING_TICKS_MAX: usize = 1_000;
 /// How far back to look for the last tick of a schedule, in milliseconds: an hour, a day, a month, five years.
 const LOOK_BACK: [i64; 4] = [3_600_000, 86_400_000, 32 * 86_400_000, 5 * 366 * 86_400_000];
 /// The name of the event that a tick becomes.
-pub(super) const EVENT: &str = "wf.cron";
+pub(crate) const EVENT: &str = "wf.cron";
 /// The field of that event that says which instant the tick stands for.
 pub(super) const SCHEDULED_AT: &str = "scheduled_at";
 
@@ -229,16 +229,7 @@ impl Driver {
         let mut event = [0; 12];
         event[..6].copy_from_slice(&tick.0.max(0).to_be_bytes()[2..]);
         event[6..].copy_from_slice(&digest[..6]);
-        let row = EventRow {
-            id: EventId(event),
-            sender_id: None,
-            name: EVENT.to_owned(),
-            ts: tick,
-            received: now,
-            data: event_data(tick),
-            sent_by: None,
-            origin: None,
-        };
+        let row = EventRow { ts: tick, ..EventRow::new(EventId(event), EVENT.to_owned(), event_data(tick), now) };
         let mut commit = Commit::default();
         let births = self.tick_births(&mut commit, &row, line.number, line.definition.clone());
         self.keep_clock(&mut commit, now);

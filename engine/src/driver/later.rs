@@ -28,7 +28,7 @@ fn due(row: &EventRow, at: Time) -> Due {
 }
 
 /// The rows of an event that waits until `at`.
-pub(super) fn postponed(row: &EventRow, at: Time) -> (Due, Vec<Write>) {
+pub(crate) fn postponed(row: &EventRow, at: Time) -> (Due, Vec<Write>) {
     let due = due(row, at);
     let mut value = row.to_bytes();
     let mut writes = Vec::new();

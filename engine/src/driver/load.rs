@@ -112,6 +112,13 @@ pub(crate) async fn load(store: &dyn Store, registry: &Registry, id: RunId) -> R
     Ok(Some(Box::new(Loaded { run, definition, birth, snapshot, journal, timers, waits, origin: event.origin })))
 }
 
+/// What a head row holds.
+pub(crate) async fn head(store: &dyn Store, id: RunId, row: &Row) -> Result<rows::ReadHead, Error> {
+    let crate::store::Head { json, .. } = rows::split_head(row)?;
+    let json = unspill(store, id, FrameId::ROOT, json.to_vec()).await?;
+    Ok(rows::read_head(&row.key, &json)?)
+}
+
 /// The records of a run's journal from number `from` on, none of which may be missing, and how long they are.
 async fn journal_from(
     store: &dyn Store,

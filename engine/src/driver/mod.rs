@@ -39,9 +39,12 @@ use crate::timers::{Timers, WINDOW};
 use crate::upkeep::{Pruned, Retention, Stage};
 
 use active::{Active, Hint};
+pub(crate) use birth::INVOKE;
+pub(crate) use commit::ready;
+pub(crate) use cron::EVENT as TICK;
 pub use cron::WAITING_TICKS_MAX;
 pub use history::{HISTORY_BYTES_MAX, HISTORY_RECORDS_MAX, History};
-pub(crate) use later::DELAYED_EVENT;
+pub(crate) use later::{DELAYED_EVENT, postponed};
 use load::Loaded;
 pub(crate) use upkeep::delivery_key;
 
@@ -64,6 +67,8 @@ pub(crate) enum Message {
     Await(RunId, oneshot::Sender<Result<(), Error>>),
     /// End a run.
     Cancel(RunId, String, oneshot::Sender<Result<(), Error>>),
+    /// Rows were put by somebody else: runs into the queue, or a timer.
+    Changed(Option<Due>),
     /// Tell when nothing can happen any more without an event from outside.
     Quiet(oneshot::Sender<()>),
     /// Stop; runs stay as they are.
@@ -304,6 +309,10 @@ impl Driver {
                 self.wake(run, Vec::new(), false);
             }
             Message::Cancel(run, reason, answer) => self.cancel(run, reason, answer),
+            Message::Changed(due) => {
+                self.queue_changed = true;
+                due.into_iter().for_each(|due| self.timers.add(due));
+            }
             Message::Quiet(answer) => self.quiet.push(answer),
             Message::Stop(stopped) => self.stop(Some(stopped)),
         }
@@ -557,9 +566,7 @@ impl Driver {
 
     fn cancel(&mut self, run: RunId, reason: String, answer: oneshot::Sender<Result<(), Error>>) {
         let mut commit = crate::store::Commit::default();
-        let mut value = vec![crate::store::ROW_VERSION];
-        value.extend_from_slice(reason.as_bytes());
-        commit.writes.push(crate::store::Write::Put(Row { key: Key::cancel(run), value }));
+        commit.writes.push(crate::store::Write::Put(crate::operate::cancel_row(run, &reason)));
         let commit = self.parts.store.commit(commit);
         self.wake(run, vec![Input::Cancel { reason }], false);
         self.spawn(async move {

@@ -40,6 +40,7 @@ pub use fact::{ERROR_DATA_BYTES_MAX, ERROR_MESSAGE_BYTES_MAX, Fact, Failure, Rec
 pub use fork::ITEMS_MAX;
 pub use frame::{Block, Exit, FORK_ERRORS_MAX, Fork, Frame, Parent, Place, Role, Tries};
 pub use inbox::{Awaited, AwaitedEvent, Candidate, Inbox, Signature};
+pub(crate) use retry::code_matches;
 pub(crate) use scope::EventScope;
 pub use scope::Live;
 pub use stored::{BLOB_BYTES, Blob, Stored};

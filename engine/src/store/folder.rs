@@ -81,6 +81,11 @@ pub(super) struct Folder {
 }
 
 const CURRENT: &str = "CURRENT";
+
+/// Whether a folder is that of a store.
+pub(super) fn is_at(dir: &Path) -> bool {
+    dir.join(CURRENT).is_file()
+}
 const FIRST: &str = "store-0001";
 
 impl Folder {

@@ -64,6 +64,11 @@ pub struct SledStore {
 }
 
 impl SledStore {
+    /// Whether there is a store in `dir`.
+    pub fn is_at(dir: impl AsRef<Path>) -> bool {
+        super::folder::is_at(dir.as_ref())
+    }
+
     /// Opens the store in `dir`, and makes it if there is none.
     ///
     /// # Errors

@@ -1,15 +1,16 @@
-//! The live timeline on stderr: one line for each thing that happens, under the date on which it happens.
+//! The timeline: one line for each thing that happens, under the date on which it happens.
 
 use std::collections::HashMap;
 
 use serde_json::Value as Json;
-use wf_dsl::{Body, Period, Project, Step, Time, Value};
+use wf_dsl::{Body, Step, Time, Value, Workflow};
 use wf_engine::run::{Awaited, Fact, Failure, Record, Role, Status};
 use wf_engine::{EventId, FrameId, RunId, RunReport};
 
-use super::sent::Message;
 use crate::findings::count;
-use crate::terminal::{Look, harmless, talk, wrapped};
+use crate::run::sent::Message;
+use crate::terminal::{Look, harmless, wrapped};
+use crate::when::{date_and_time, due};
 
 /// The least columns of the place, so that lines stand below each other.
 const PLACE_COLUMNS: usize = 28;
@@ -19,9 +20,11 @@ const OUTPUT: &str = "done: ";
 const OUTPUT_COLUMNS_MIN: usize = 20;
 
 /// Shows what happens.
-pub(super) struct Timeline<'a> {
-    project: &'a Project,
+pub(crate) struct Timeline<'a> {
+    workflows: Vec<&'a Workflow>,
     look: Look,
+    /// Where lines go.
+    show: fn(&str),
     date: String,
     /// What steps have sent, for the runs that it starts.
     sent: HashMap<EventId, String>,
@@ -36,24 +39,25 @@ struct Line {
 }
 
 impl<'a> Timeline<'a> {
-    pub(super) fn new(project: &'a Project, look: Look) -> Self {
-        Timeline { project, look, date: String::new(), sent: HashMap::new(), iterations: HashMap::new() }
+    pub(crate) fn new(workflows: impl IntoIterator<Item = &'a Workflow>, look: Look, show: fn(&str)) -> Self {
+        let workflows = workflows.into_iter().collect();
+        Timeline { workflows, look, show, date: String::new(), sent: HashMap::new(), iterations: HashMap::new() }
     }
 
     /// The name of an event that is sent from outside.
-    pub(super) fn is_sent(&mut self, event: EventId, name: &str) {
+    pub(crate) fn is_sent(&mut self, event: EventId, name: &str) {
         self.sent.insert(event, name.to_owned());
     }
 
     /// Shows a run's record, if it says something.
-    pub(super) fn show(&mut self, run: RunId, workflow: &str, record: &Record) {
+    pub(crate) fn show(&mut self, run: RunId, workflow: &str, record: &Record) {
         if let Some(line) = self.line(run, workflow, record) {
             self.print(record.at, &line);
         }
     }
 
     /// Shows where a run stands that goes on.
-    pub(super) fn resume(&mut self, now: Time, report: &RunReport) {
+    pub(crate) fn resume(&mut self, now: Time, report: &RunReport) {
         // Of blocks within blocks, the innermost says most.
         let open = report.steps.iter().rfind(|step| step.ended_at.is_none());
         let step = open.map(|step| format!(".{}", step.id)).unwrap_or_default();
@@ -62,14 +66,14 @@ impl<'a> Timeline<'a> {
     }
 
     /// Shows what a `log` step says.
-    pub(super) fn say(&mut self, at: Time, workflow: &str, step: &str, text: &str) {
+    pub(crate) fn say(&mut self, at: Time, workflow: &str, step: &str, text: &str) {
         self.print(at, &Line { place: format!("{workflow}.{step}"), text: format!("says: {text}") });
     }
 
     fn print(&mut self, at: Time, line: &Line) {
         let (date, time) = date_and_time(at);
         if self.date != date {
-            talk(&self.look.bold(&date));
+            (self.show)(&self.look.bold(&date));
             self.date = date;
         }
         let place = format!("{:<PLACE_COLUMNS$}", harmless(&line.place));
@@ -84,7 +88,7 @@ impl<'a> Timeline<'a> {
         } else {
             text
         };
-        talk(&format!("  {}  {place}  {}", look.dim(&time), self.coloured(&text)));
+        (self.show)(&format!("  {}  {place}  {}", look.dim(&time), self.coloured(&text)));
     }
 
     /// Nothing depends on the colour: it repeats what the first word says.
@@ -195,7 +199,7 @@ impl<'a> Timeline<'a> {
 
     /// The step as the project has it now, which may be newer than the run's plan.
     fn step(&self, workflow: &str, step: &str) -> Option<&Step> {
-        let workflow = self.project.workflow(workflow)?;
+        let workflow = self.workflows.iter().find(|known| known.name.value == workflow)?;
         workflow.find(step).map(|ix| workflow.step(ix))
     }
 }
@@ -219,55 +223,4 @@ fn finished(kind: &str, output: &Json) -> Option<String> {
 
 fn reason(failure: &Failure) -> String {
     if failure.message.is_empty() { failure.code.clone() } else { format!("{}: {}", failure.code, failure.message) }
-}
-
-/// An instant and how far it is; the date only if it is another one.
-fn due(now: Time, due: Time) -> String {
-    let ((today, _), (date, time)) = (date_and_time(now), date_and_time(due));
-    let left = span(due.since(now));
-    if today == date { format!("{time} (in {left})") } else { format!("{date} {time} (in {left})") }
-}
-
-/// A length in its two largest units, such as `3d4h`.
-pub(super) fn span(period: Period) -> String {
-    let units = [86_400_000, 3_600_000, 60_000, 1_000];
-    let millis = period.0.max(0);
-    let largest = units.iter().position(|unit| millis >= *unit);
-    let least = largest.map_or(1, |largest| units.get(largest + 1).copied().unwrap_or(1_000));
-    Period(millis - millis % least).compact()
-}
-
-/// Date and time of day in UTC, to the second.
-pub(super) fn date_and_time(at: Time) -> (String, String) {
-    let text = Time(at.0 - at.0.rem_euclid(1_000)).to_string();
-    let (date, time) = text.split_once('T').unwrap_or((&text, ""));
-    (date.to_owned(), time.trim_end_matches('Z').to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lengths_have_two_units() {
-        for (millis, text) in [
-            (-5, "0s"),
-            (0, "0s"),
-            (250, "250ms"),
-            (61_250, "1m1s"),
-            (3_600_000, "1h"),
-            (90_061_000, "1d1h"),
-            (259_199_999, "2d23h"),
-        ] {
-            assert_eq!(span(Period(millis)), text);
-        }
-    }
-
-    #[test]
-    fn a_due_time_names_its_date_if_that_is_another_one() {
-        let at = |text: &str| text.parse::<Time>().unwrap();
-        let now = at("2031-05-01T09:00:00.250Z");
-        assert_eq!(due(now, at("2031-05-01T09:30:00.250Z")), "09:30:00 (in 30m)");
-        assert_eq!(due(now, at("2031-05-02T10:00:00Z")), "2031-05-02 10:00:00 (in 1d59m59s)".replace("1d59m59s", "1d"));
-    }
 }
