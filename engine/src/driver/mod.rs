@@ -253,7 +253,7 @@ impl Driver {
                 break;
             }
             if let Some(run) = row.key.as_cancel() {
-                let reason = String::from_utf8_lossy(row.value.get(1..).unwrap_or_default()).into_owned();
+                let reason = crate::operate::cancel_reason(&row);
                 self.wake(run, vec![Input::Cancel { reason }], false);
             }
         }

@@ -180,6 +180,11 @@ pub(crate) fn cancel_row(run: RunId, reason: &str) -> Row {
     Row { key: Key::cancel(run), value }
 }
 
+/// Why a run is to end, as its row says.
+pub(crate) fn cancel_reason(row: &Row) -> String {
+    String::from_utf8_lossy(row.value.get(1..).unwrap_or_default()).into_owned()
+}
+
 fn no_run(run: RunId) -> Error {
     Error::new(ErrorKind::NotFound, format!("there is no run {run}"))
 }

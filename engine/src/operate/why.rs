@@ -5,12 +5,14 @@ use wf_dsl::{Owner, Plan, Time};
 
 use super::events::Backwards;
 use super::{Operator, RunLine, State};
+use crate::driver::load;
 use crate::error::Error;
 use crate::ids::{FrameId, RunId};
 use crate::once;
 use crate::report::{RunReport, StepReport};
 use crate::rows::EventRow;
 use crate::run::{Awaited, AwaitedEvent, Fact, Failure, Frame, Place, Run};
+use crate::store::Key;
 
 /// How many events of the log are looked at for those that came near a wait.
 pub const EVENTS_LOOKED_AT_MAX: usize = 1_000;
@@ -167,7 +169,9 @@ impl Operator {
         let report = self.report(id).await?;
         let loaded = self.load(id).await?;
         let (run, plan) = (&loaded.run, &loaded.definition.plan);
-        let mut why = Why { run: line, standing: Vec::new(), cancel: run.head.cancel.clone() };
+        let asked = load::one(&*self.store, Key::cancel(id)).await?.filter(|_| !run.is_ended());
+        let asked = asked.map(|row| super::cancel_reason(&row));
+        let mut why = Why { run: line, standing: Vec::new(), cancel: run.head.cancel.clone().or(asked) };
         if let Some(error) = &run.head.failure {
             why.standing.extend(failed_at(plan, &report, error));
         }
