@@ -104,7 +104,7 @@ async fn live(args: &Args, place: &Place, surroundings: Surroundings, start: Sta
         builder = builder.clock(clock.clone()).retention(None);
     }
     let engine = builder.build().await.map_err(failed)?;
-    let timeline = Timeline::new(&checked.project.workflows, Look::stderr(), talk);
+    let timeline = Timeline::new(checked.project.workflows.iter().map(AsRef::as_ref), Look::stderr(), talk);
     let mut session = Session::new(&engine, clock, hears, timeline);
     let end = tokio::select! {
         biased;
