@@ -20,7 +20,7 @@ use crate::report::{self, DelayedEvent, RunReport};
 use crate::run::{Live, Record, StateLimits};
 use crate::send::{Event, Incoming, Receipt};
 use crate::start;
-use crate::store::{Health, MemoryStore, Store};
+use crate::store::{Copied, CopyTo, Health, MemoryStore, Store};
 use crate::unsupported::unsupported;
 use crate::upkeep::{Kinds, Pass, Pruned, Retention};
 
@@ -466,6 +466,29 @@ impl Engine {
     /// The present time of the engine's clock.
     pub fn now(&self) -> wf_dsl::Time {
         self.shared.clock.now()
+    }
+
+    /// Writes a copy of the store into a folder that is not there yet or is empty, while the engine goes on. The copy is
+    /// a store with all that was durable at one moment before this returns.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] if there is something in the folder, or the disk fails; or the store has no files.
+    pub async fn backup(&self, dir: impl Into<std::path::PathBuf>) -> Result<Copied, Error> {
+        self.copy(CopyTo::Folder(dir.into())).await
+    }
+
+    /// Copies the store's rows into fresh files, which take the place of the present ones, while the engine goes on. It
+    /// does so by itself after many rows are gone.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`]: the store is as it was.
+    pub async fn compact(&self) -> Result<Copied, Error> {
+        self.copy(CopyTo::Place).await
+    }
+
+    async fn copy(&self, to: CopyTo) -> Result<Copied, Error> {
+        let copied = self.shared.store.copy(to).await;
+        copied.map_err(|error| Error::new(ErrorKind::Unavailable, format!("the store cannot be copied: {error}")))
     }
 
     /// Stops the engine: attempts in flight are given up and made again by the next engine on this store.

@@ -13,8 +13,8 @@ use tempfile::TempDir;
 use wf_dsl::Time;
 use wf_engine::store::conformance::{CASES, Subject};
 use wf_engine::store::{
-    Answer, BornOf, Commit, Durability, Fence, Gate, Guard, Head, InboxKey, Key, LimitId, MemoryStore, NewEvent,
-    NewRun, Pace, ROW_BYTES_MAX, Ready, Row, Rows, Slot, Store, Table, Turn, Write,
+    Answer, BornOf, Commit, CopyTo, Durability, Fence, Gate, Guard, Head, InboxKey, Key, LimitId, MemoryStore,
+    NewEvent, NewRun, Pace, ROW_BYTES_MAX, Ready, Row, Rows, Slot, Store, Table, Turn, Write,
 };
 use wf_engine::{EventId, Position, RunId, SledOptions, SledStore};
 
@@ -130,6 +130,8 @@ enum Move {
     Decides(Vec<u8>),
     Claim(usize),
     Release(Vec<Index>),
+    /// A compaction that is under way while these are committed.
+    Compact(Vec<Vec<Act>>),
     Reopen,
 }
 
@@ -157,6 +159,7 @@ fn moves() -> impl Strategy<Value = Move> {
         1 => vec(any::<u8>(), 1..5).prop_map(Move::Decides),
         3 => (0..6usize).prop_map(Move::Claim),
         2 => vec(any::<Index>(), 0..4).prop_map(Move::Release),
+        1 => vec(vec(acts(), 1..5), 0..12).prop_map(Move::Compact),
         1 => Just(Move::Reopen),
     ]
 }
@@ -301,6 +304,13 @@ fn follows_the_model(moves: Vec<Move>, disk: &OnDisk) {
                 let commits = commits.into_iter().map(|acts| commit(acts, &before)).collect();
                 commit_to_both(&*model, &*subject, commits);
             }
+            Move::Compact(commits) => {
+                let before = rows(&*model);
+                let commits = commits.into_iter().map(|acts| commit(acts, &before)).collect();
+                let copied = subject.copy(CopyTo::Place);
+                commit_to_both(&*model, &*subject, commits);
+                block_on(copied).unwrap();
+            }
             Move::Decides(limits) => count_in_both(&*model, &*subject, limits),
             Move::Claim(most) => {
                 now.0 += 7;
@@ -328,6 +338,90 @@ fn follows_the_model(moves: Vec<Move>, disk: &OnDisk) {
     let noted = |row: &Row| row.key.table() == Some(Table::Meta);
     let [subject, model] = [subject, model].map(|store| rows(&*store).into_iter().filter(|row| !noted(row)));
     assert!(subject.eq(model), "the rows differ");
+}
+
+/// Writes and deletes rows until the disk holds much that is dead.
+fn churn(store: &dyn Store, rows: u32) {
+    for round in 0..12u8 {
+        for from in (0..rows).step_by(100) {
+            let put = |key| Write::Put(Row { key: Key::cron(key), value: vec![round; 2_000] });
+            let writes =
+                (from..from + 100).map(|key| if key % 10 == 0 { put(key) } else { Write::Delete(Key::cron(key)) });
+            let all = (from..from + 100).map(put).collect();
+            block_on(store.commit(Commit { writes: all, ..Commit::default() })).unwrap();
+            block_on(store.commit(Commit { writes: writes.collect(), ..Commit::default() })).unwrap();
+        }
+    }
+}
+
+#[test]
+fn compaction_leaves_little_on_the_disk() {
+    let disk = OnDisk::new();
+    let store = disk.fresh();
+    churn(&*store, 5_000);
+    let before = (rows(&*store), store.disk_bytes().unwrap());
+    let copied = block_on(store.copy(CopyTo::Place)).unwrap();
+    assert!(before.0 == rows(&*store), "the rows are the same");
+    assert_eq!(copied.rows as usize, before.0.len());
+    let after = store.disk_bytes().unwrap();
+    assert!(after < before.1 / 3, "{} bytes became {after}", before.1);
+    // Two files of the log, and one of sled of at least one segment, are there whatever the rows.
+    assert!(after < 2 * copied.bytes + (10 << 20), "{after} bytes for {}", copied.bytes);
+    let names: Vec<_> =
+        std::fs::read_dir(disk.dir.path().join("1")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(
+        names.iter().any(|name| name == "store-0002") && !names.iter().any(|name| name == "store-0001"),
+        "{names:?}"
+    );
+    let store = disk.reopen(store);
+    assert!(before.0 == rows(&*store));
+}
+
+#[test]
+fn a_backup_is_a_store() {
+    let disk = OnDisk::new();
+    let store = disk.fresh();
+    churn(&*store, 500);
+    let to = disk.dir.path().join("backups/monday");
+    let copied = block_on(store.copy(CopyTo::Folder(to.clone()))).unwrap();
+    assert_eq!(copied.rows as usize, rows(&*store).len());
+    churn(&*store, 100);
+    let again = block_on(store.copy(CopyTo::Folder(to.clone()))).unwrap_err();
+    assert!(again.to_string().ends_with("is not empty"), "{again}");
+    let backup = SledStore::open(&to, SledOptions::default()).unwrap();
+    assert_eq!(rows(&backup).len(), copied.rows as usize);
+    block_on(backup.commit(Commit { writes: vec![Write::Delete(Key::cron(0))], ..Commit::default() })).unwrap();
+    assert_eq!(rows(&*store).len(), copied.rows as usize, "they have nothing to do with each other");
+    let busy = block_on(store.copy(CopyTo::Folder(to))).unwrap_err();
+    assert!(busy.to_string().contains("in use"), "{busy}");
+}
+
+#[test]
+fn what_an_interrupted_copy_left_is_removed_at_the_next_start() {
+    let disk = OnDisk::new();
+    let store = disk.fresh();
+    churn(&*store, 100);
+    let before = rows(&*store);
+    for left in ["store-0002", "store-0017", "unfinished"] {
+        std::fs::create_dir(disk.dir.path().join("1").join(left)).unwrap();
+        std::fs::write(disk.dir.path().join("1").join(left).join("db"), "half").unwrap();
+    }
+    let store = disk.reopen(store);
+    assert!(before == rows(&*store));
+    let folders =
+        std::fs::read_dir(disk.dir.path().join("1")).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir());
+    assert_eq!(folders.count(), 1);
+}
+
+#[test]
+fn a_store_that_is_closed_ends_its_copy() {
+    let disk = OnDisk::new();
+    let store = disk.fresh();
+    churn(&*store, 3_000);
+    let copied = store.copy(CopyTo::Folder(disk.dir.path().join("late")));
+    drop(store);
+    let copied = block_on(copied);
+    assert!(copied.is_err_and(|error| error.to_string() == "the store was closed"));
 }
 
 proptest! {

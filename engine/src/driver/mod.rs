@@ -92,6 +92,7 @@ enum Done {
     Forgotten { run: RunId, more: bool },
     Trimmed(RunId, Result<history::JournalSize, Error>),
     KeptUp(Result<(Pruned, Option<Stage>), Error>),
+    Compacted,
     Looked(RunId, u64, Result<Box<crate::run::Inbox>, Error>),
     Waiters(Result<Box<inbox::Waiters>, Error>),
     Delivered(inbox::Delivery, Result<Receipt, CommitError>),
@@ -353,6 +354,7 @@ impl Driver {
             Done::Forgotten { run, more } => self.forgotten(run, more),
             Done::Trimmed(run, dropped) => self.trimmed(run, dropped),
             Done::KeptUp(done) => self.kept_up(done),
+            Done::Compacted => {}
             Done::Retry(run) => self.step(run),
         }
     }

@@ -5,7 +5,7 @@ use wf_dsl::Time;
 use super::{Done, Driver};
 use crate::error::Error;
 use crate::ids::EventId;
-use crate::store::{Health, Key};
+use crate::store::{Copied, CopyTo, Health, Key, Store, StoreError};
 use crate::upkeep::{Kinds, Pass, Pruned, Stage};
 
 /// How long after the start the first pass begins, so that it does not delay what waits.
@@ -14,6 +14,26 @@ const FIRST_MS: i64 = 60_000;
 const PAUSE_MS: i64 = 3_600_000;
 /// From one part of a long pass to the next one.
 const BREATH_MS: i64 = 1_000;
+
+/// A store that takes no more on the disk is left alone.
+const COMPACT_DISK_BYTES: u64 = 256 << 20;
+/// It is compacted if less than one in so many parts of that is live.
+const COMPACT_PARTS: u64 = 4;
+
+/// How many bytes all rows have together.
+async fn live_bytes(store: &dyn Store) -> Result<u64, StoreError> {
+    const PAGE: usize = 1_000;
+    let (mut from, mut bytes) = (Key::from_bytes([0]), 0);
+    loop {
+        let page = store.scan(from..Key::from_bytes([u8::MAX]), false, PAGE).await?;
+        bytes += page.iter().map(|row| (row.key.as_bytes().len() + row.value.len()) as u64).sum::<u64>();
+        match page.last() {
+            Some(last) if page.len() == PAGE => from = last.key.next(),
+            _ => return Ok(bytes),
+        }
+        tokio::task::yield_now().await;
+    }
+}
 
 /// Where the passes stand.
 pub(super) struct Upkeep {
@@ -63,6 +83,27 @@ impl Driver {
         self.spawn(async move { Done::KeptUp(pass.go_on(stage).await) });
     }
 
+    /// Compacts the store if little of what it takes on the disk is live.
+    fn compact(&mut self) {
+        let store = self.parts.store.clone();
+        let Some(disk) = store.disk_bytes().filter(|disk| *disk > COMPACT_DISK_BYTES) else { return };
+        self.spawn(async move {
+            let compacted = match live_bytes(&*store).await {
+                Ok(live) if live.saturating_mul(COMPACT_PARTS) < disk => store.copy(CopyTo::Place).await.map(Some),
+                Ok(_) => Ok(None),
+                Err(error) => Err(error),
+            };
+            match compacted {
+                Ok(Some(Copied { rows, bytes, disk_bytes })) => {
+                    tracing::info!(rows, bytes, disk_bytes, before = disk, "the store was compacted");
+                }
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "the store could not be compacted"),
+            }
+            Done::Compacted
+        });
+    }
+
     pub(super) fn kept_up(&mut self, done: Result<(Pruned, Option<Stage>), Error>) {
         self.upkeep.busy = false;
         let next = match done {
@@ -77,6 +118,9 @@ impl Driver {
                 None
             }
         };
+        if next.is_none() && self.upkeep.pruned != Pruned::default() {
+            self.compact();
+        }
         let pause = if next.is_some() { BREATH_MS } else { PAUSE_MS };
         self.upkeep.due = Time(self.now.0.saturating_add(pause));
         if next.is_none() {

@@ -34,8 +34,13 @@ impl Signature {
     }
 
     /// From which position on an open run may look for each of them: one behind whose `cursor` all earlier events are,
-    /// or behind whose birth they are where instants count.
-    pub(crate) fn lowest(workflow: &Workflow, birth: Position, cursor: Position) -> Vec<(u32, Position)> {
+    /// or behind whose birth they are where instants count; `cancelled_by` is how far it has looked for `cancel_on`.
+    pub(crate) fn lowest(
+        workflow: &Workflow,
+        birth: Position,
+        cursor: Position,
+        cancelled_by: Position,
+    ) -> Vec<(u32, Position)> {
         let mut lowest = Vec::new();
         for step in &workflow.steps {
             let Body::Wait(alternatives) = &step.body else { continue };
@@ -46,7 +51,7 @@ impl Signature {
                 }
             }
         }
-        lowest.extend(workflow.cancel_on.iter().map(|event| (Signature::of(event).number(), birth)));
+        lowest.extend(workflow.cancel_on.iter().map(|event| (Signature::of(event).number(), cancelled_by)));
         lowest
     }
 

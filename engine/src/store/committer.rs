@@ -3,18 +3,22 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::changes::Changes;
+use super::copy::{Copied, Copy, CopyTo, Successor};
+use super::folder::{Folder, OpenError, remove_folder};
 use super::group::{Base, Changed, Group};
 use super::queue::Queue;
 use super::stored::Stored;
-use super::tree::disk_error;
+use super::tree::{Tree, disk_error};
 use super::versions::Versions;
 use super::wal::{Values, Wal};
-use super::{Answer, Commit, CommitError, Decide, Health, Key, Receipt, Row, StoreError, Table};
+use super::{Answer, Commit, CommitError, Decide, Health, Key, Receipt, Row, SledOptions, StoreError, Table};
 use crate::ids::{Position, RunId};
 
 /// Most commits of a group.
@@ -37,6 +41,7 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 struct Jobs {
     waiting: VecDeque<Job>,
+    copies: VecDeque<CopyJob>,
     closed: bool,
 }
 
@@ -46,6 +51,18 @@ type Outcome = Result<(Receipt, Answer), CommitError>;
 struct Job {
     work: Work,
     answer: oneshot::Sender<Outcome>,
+}
+
+/// A copy that is wanted, and who waits for it.
+struct CopyJob {
+    to: CopyTo,
+    answer: oneshot::Sender<Result<Copied, StoreError>>,
+}
+
+impl std::fmt::Debug for CopyJob {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CopyJob").field("to", &self.to).finish_non_exhaustive()
+    }
 }
 
 enum Work {
@@ -88,6 +105,14 @@ impl Shared {
         drop(jobs);
         self.arrived.notify_one();
         outcome
+    }
+
+    /// Hands in a copy. Copies are made one after the other.
+    pub(super) fn copy(&self, to: CopyTo) -> oneshot::Receiver<Result<Copied, StoreError>> {
+        let (answer, copied) = oneshot::channel();
+        locked(&self.jobs).copies.push_back(CopyJob { to, answer });
+        self.arrived.notify_one();
+        copied
     }
 
     /// Lets the committer end when it has done what is in line.
@@ -133,6 +158,16 @@ pub(super) struct Committer {
     wal: Wal,
     end: Position,
     versions: Versions,
+    place: Place,
+    copy: Option<(Copy, oneshot::Sender<Result<Copied, StoreError>>)>,
+}
+
+/// Where the store is.
+pub(super) struct Place {
+    pub(super) folder: Arc<Folder>,
+    /// The sub-folder that counts.
+    pub(super) current: PathBuf,
+    pub(super) options: SledOptions,
 }
 
 /// The rows below a group, and the versions that need no look at them.
@@ -159,8 +194,8 @@ impl Base for Below<'_> {
 }
 
 impl Committer {
-    pub(super) fn new(shared: Arc<Shared>, wal: Wal, end: Position) -> Self {
-        Committer { shared, wal, end, versions: Versions::default() }
+    pub(super) fn new(shared: Arc<Shared>, wal: Wal, end: Position, place: Place) -> Self {
+        Committer { shared, wal, end, versions: Versions::default(), place, copy: None }
     }
 
     pub(super) fn run(mut self) {
@@ -176,11 +211,17 @@ impl Committer {
                 // A receiver that is gone has lost interest; the commit counts all the same.
                 answer.send(in_light_of(&done, outcome)).ok();
             }
+            let done = done.and_then(|()| {
+                self.go_on_copying();
+                self.shared.failure().map_or(Ok(()), Err)
+            });
             if let Err(error) = done {
+                self.give_up_copy(&error);
                 self.shared.stored.pending.close();
                 return self.refuse(waiting, &error);
             }
         }
+        self.give_up_copy(&StoreError::new("the store was closed"));
         self.close();
     }
 
@@ -195,12 +236,76 @@ impl Committer {
         }
     }
 
-    /// Waits for work; false when there is none and will be none.
+    /// Waits for work; false when there is none and will be none. A copy is work until the store is closed.
     fn wait(&self, waiting: &mut VecDeque<Job>) -> bool {
-        let idle = |jobs: &mut Jobs| waiting.is_empty() && jobs.waiting.is_empty() && !jobs.closed;
+        let is_copying = self.copy.is_some();
+        let idle = |jobs: &mut Jobs| {
+            waiting.is_empty() && jobs.waiting.is_empty() && jobs.copies.is_empty() && !is_copying && !jobs.closed
+        };
         let jobs = self.shared.arrived.wait_while(locked(&self.shared.jobs), idle);
-        waiting.append(&mut jobs.unwrap_or_else(PoisonError::into_inner).waiting);
-        !waiting.is_empty()
+        let mut jobs = jobs.unwrap_or_else(PoisonError::into_inner);
+        waiting.append(&mut jobs.waiting);
+        !waiting.is_empty() || !jobs.closed
+    }
+
+    // ── copies ──────────────────────────────────────────────────────────
+
+    /// Begins a copy that is wanted, or copies a page. What goes wrong with a copy is no failure of the store.
+    fn go_on_copying(&mut self) {
+        let Some((mut copy, answer)) = self.copy.take() else {
+            let Some(CopyJob { to, answer }) = locked(&self.shared.jobs).copies.pop_front() else { return };
+            match guarded(|| Copy::begin(&self.place.folder, to, &self.place.options).map_err(open_error)) {
+                Ok(copy) => self.copy = Some((copy, answer)),
+                Err(error) => drop(answer.send(Err(error))),
+            }
+            return;
+        };
+        match guarded(|| copy.page(&self.shared.stored)) {
+            Ok(false) => self.copy = Some((copy, answer)),
+            Ok(true) => {
+                let finished = guarded(|| copy.finish().map_err(open_error));
+                let done = finished.and_then(|(copied, successor)| {
+                    successor.map_or(Ok(()), |successor| self.succeed(successor))?;
+                    Ok(copied)
+                });
+                // Whoever wanted it may have lost interest.
+                answer.send(done).ok();
+            }
+            Err(error) => {
+                copy.abandon();
+                answer.send(Err(error)).ok();
+            }
+        }
+    }
+
+    /// A copy takes the place of the store, between two groups.
+    fn succeed(&mut self, Successor { tree, mut wal, path }: Successor) -> Result<(), StoreError> {
+        let Shared { stored, .. } = &*self.shared;
+        if !stored.pending.wait_for(self.wal.last()) {
+            return Err(self.shared.failure().unwrap_or_else(|| StoreError::new("the tree takes no more rows")));
+        }
+        if let Err(error) = self.place.folder.promote(&path) {
+            // Nobody can say which of the two the next process will find.
+            let error = disk_error(error.into());
+            self.shared.fail(&error);
+            return Err(error);
+        }
+        wal.go_on_from(self.wal.last());
+        self.wal = wal;
+        let old = stored.replace(tree);
+        let old_path = std::mem::replace(&mut self.place.current, path);
+        retire(old, &old_path);
+        Ok(())
+    }
+
+    fn give_up_copy(&mut self, error: &StoreError) {
+        if let Some((copy, answer)) = self.copy.take() {
+            copy.abandon();
+            answer.send(Err(error.clone())).ok();
+        }
+        for CopyJob { answer, .. } in locked(&self.shared.jobs).copies.drain(..) {
+            answer.send(Err(error.clone())).ok();
+        }
     }
 
     /// Makes one group of what waits, and makes it durable.
@@ -238,6 +343,9 @@ impl Committer {
             self.wal.turn().map_err(|error| disk_error(error.into()))?;
         }
         let number = self.wal.append(&rows).map_err(|error| disk_error(error.into()))?;
+        if let Some((copy, _)) = &mut self.copy {
+            copy.follow(&rows);
+        }
         self.end = end;
         self.versions.note(versions);
         // Nobody may claim a run between the moment it can be read and the moment it is known to be claimed from birth.
@@ -251,16 +359,48 @@ impl Committer {
     }
 
     /// Answers everything that comes until the end with an error.
-    fn refuse(self, mut waiting: VecDeque<Job>, error: &StoreError) {
+    fn refuse(mut self, mut waiting: VecDeque<Job>, error: &StoreError) {
         loop {
             for Job { answer, .. } in waiting.drain(..) {
                 answer.send(Err(CommitError::NotCommitted(error.clone()))).ok();
             }
+            self.give_up_copy(error);
             if !self.wait(&mut waiting) {
                 return;
             }
         }
     }
+}
+
+/// Closes a tree that another one has replaced, and removes it. If somebody still reads it, the next start does.
+fn retire(mut tree: Arc<Tree>, path: &Path) {
+    for _ in 0..READERS_MS_MAX {
+        match Arc::try_unwrap(tree) {
+            Ok(tree) => {
+                drop(tree);
+                if let Err(error) = remove_folder(path) {
+                    tracing::warn!(path = %path.display(), %error, "what was compacted stays until the next start");
+                }
+                return;
+            }
+            Err(read) => tree = read,
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// How long the last readers of a tree may take, in milliseconds.
+const READERS_MS_MAX: u32 = 1_000;
+
+/// sled may panic where the disk fails.
+fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let done = catch_unwind(AssertUnwindSafe(work));
+    done.unwrap_or_else(|_| Err(StoreError::new("the copy panicked")))
+}
+
+fn open_error(error: OpenError) -> StoreError {
+    let why = error.to_string();
+    StoreError { why, source: Some(Arc::new(error)) }
 }
 
 /// What a caller is told, given how its group ended.

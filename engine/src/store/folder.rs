@@ -30,6 +30,12 @@ pub enum OpenError {
         /// What the system said.
         source: io::Error,
     },
+    /// A copy is to go where something is already.
+    #[error("`{}` is not empty", dir.display())]
+    NotEmpty {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// A newer wf wrote it.
     #[error("the store has format {found}, this program knows formats up to {known}")]
     Newer {
@@ -76,6 +82,8 @@ impl OpenError {
 #[derive(Debug)]
 pub(super) struct Folder {
     dir: PathBuf,
+    /// Where a sub-folder is made that has no name yet.
+    draft: PathBuf,
     /// The lock goes with the handle, so that it cannot outlive the process.
     _owner: File,
 }
@@ -87,6 +95,7 @@ pub(super) fn is_at(dir: &Path) -> bool {
     dir.join(CURRENT).is_file()
 }
 const FIRST: &str = "store-0001";
+const DRAFT: &str = "unfinished";
 
 impl Folder {
     /// Takes the folder, and makes it if it is missing.
@@ -106,7 +115,7 @@ impl Folder {
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
         sign(&mut owner).map_err(&failed)?;
-        Ok(Folder { dir: dir.to_owned(), _owner: owner })
+        Ok(Folder { dir: dir.to_owned(), draft: dir.join(DRAFT), _owner: owner })
     }
 
     /// The sub-folder that counts. If there is none yet, `make` fills one before it gets its name.
@@ -117,12 +126,8 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let first = self.dir.join(FIRST);
                 if !first.exists() {
-                    let unfinished = self.dir.join("unfinished");
-                    // What an interrupted start left behind never had a name, so that nothing was ever kept in it.
-                    remove_folder(&unfinished).map_err(&failed)?;
-                    make_folder(&unfinished).map_err(&failed)?;
-                    make(&unfinished)?;
-                    fs::rename(&unfinished, &first).map_err(&failed)?;
+                    make(&self.unfinished()?)?;
+                    fs::rename(&self.draft, &first).map_err(&failed)?;
                     sync_folder(&self.dir).map_err(&failed)?;
                 }
                 self.name(FIRST).map_err(&failed)?;
@@ -130,16 +135,104 @@ impl Folder {
             }
             Err(error) => return Err(failed(error)),
         };
+        self.sweep(&current).map_err(&failed)?;
         Ok(current)
     }
 
+    /// The sub-folder that counts, or that must: it is not opened, and nothing is removed.
+    pub(super) fn newest(&self) -> Result<PathBuf, OpenError> {
+        if let Ok(name) = fs::read_to_string(self.dir.join(CURRENT))
+            && let Ok(named) = self.named(name.trim())
+        {
+            return Ok(named);
+        }
+        let entries = fs::read_dir(&self.dir).map_err(OpenError::io(&self.dir))?;
+        let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        let numbered = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(is_numbered);
+        let newest = folders.filter(numbered).max();
+        newest.ok_or_else(|| OpenError::damaged(&self.dir, "it holds no store"))
+    }
+
+    /// Takes a folder for a store that is made elsewhere.
+    pub(super) fn take_empty(dir: &Path) -> Result<Self, OpenError> {
+        let failed = OpenError::io(dir);
+        let folder = Folder::take(dir)?;
+        for entry in fs::read_dir(dir).map_err(&failed)? {
+            let name = entry.map_err(&failed)?.file_name();
+            if name != "owner" && name != DRAFT {
+                return Err(OpenError::NotEmpty { dir: dir.to_owned() });
+            }
+        }
+        Ok(folder)
+    }
+
+    /// An empty sub-folder that has no name yet. What an interrupted start or copy left behind never had one, so that
+    /// nothing was ever kept in it.
+    pub(super) fn unfinished(&self) -> Result<PathBuf, OpenError> {
+        let failed = OpenError::io(&self.dir);
+        remove_folder(&self.draft).map_err(&failed)?;
+        make_folder(&self.draft).map_err(&failed)?;
+        Ok(self.draft.clone())
+    }
+
+    /// Where that is.
+    pub(super) fn draft(&self) -> &Path {
+        &self.draft
+    }
+
+    /// Makes the unfinished sub-folder the one that counts.
+    pub(super) fn finish(&self) -> Result<(), OpenError> {
+        let failed = OpenError::io(&self.dir);
+        fs::rename(&self.draft, self.dir.join(FIRST)).map_err(&failed)?;
+        sync_folder(&self.dir).map_err(&failed)?;
+        self.name(FIRST).map_err(&failed)
+    }
+
+    /// An empty sub-folder with the name that is next.
+    pub(super) fn spare(&self) -> Result<PathBuf, OpenError> {
+        let failed = OpenError::io(&self.dir);
+        let current = fs::read_to_string(self.dir.join(CURRENT)).map_err(&failed)?;
+        let number: u64 = current.trim().trim_start_matches("store-").parse().unwrap_or(1);
+        let spare = self.dir.join(format!("store-{:04}", number + 1));
+        remove_folder(&spare).map_err(&failed)?;
+        make_folder(&spare).map_err(&failed)?;
+        Ok(spare)
+    }
+
+    /// Makes a sub-folder that [`Folder::spare`] gave the one that counts.
+    ///
+    /// # Errors
+    /// Nobody can say then which one does.
+    pub(super) fn promote(&self, path: &Path) -> io::Result<()> {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        self.name(name)
+    }
+
+    /// Removes what an interrupted copy has left: the copy, or what it was made of.
+    fn sweep(&self, current: &Path) -> io::Result<()> {
+        for entry in fs::read_dir(&self.dir)? {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if path != current && path.is_dir() && (name == DRAFT || is_numbered(name)) {
+                remove_folder(&path)?;
+            }
+        }
+        Ok(())
+    }
+
     fn named(&self, name: &str) -> Result<PathBuf, OpenError> {
-        let number = name.strip_prefix("store-").filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
         let current = self.dir.join(name);
-        if number.is_none_or(str::is_empty) || !current.is_dir() {
+        if !is_numbered(name) || !current.is_dir() {
             return Err(OpenError::damaged(&self.dir, format!("CURRENT names `{name}`, which is not there")));
         }
         Ok(current)
+    }
+
+    /// What all sub-folders take on the disk, as far as it can be told.
+    pub(super) fn disk_bytes(&self) -> Option<u64> {
+        let entries = fs::read_dir(&self.dir).ok()?;
+        let folders = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir());
+        Some(folders.filter_map(|path| file_bytes(&path).ok()).sum())
     }
 
     /// Makes a sub-folder the one that counts: at every instant, one of them does.
@@ -151,6 +244,22 @@ impl Folder {
         fs::rename(&draft, self.dir.join(CURRENT))?;
         sync_folder(&self.dir)
     }
+}
+
+/// Whether this is the name of a sub-folder.
+fn is_numbered(name: &str) -> bool {
+    let number = name.strip_prefix("store-");
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// How many bytes the files of a sub-folder take.
+pub(super) fn file_bytes(dir: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?.metadata()?;
+        bytes += if entry.is_file() { entry.len() } else { 0 };
+    }
+    Ok(bytes)
 }
 
 /// Writes down who holds the lock, for those who do not get it.
@@ -176,7 +285,8 @@ fn make_folder(dir: &Path) -> io::Result<()> {
     sync_folder(above.unwrap_or(Path::new(".")))
 }
 
-fn remove_folder(dir: &Path) -> io::Result<()> {
+/// Removes a folder with all that is in it, if it is there.
+pub(super) fn remove_folder(dir: &Path) -> io::Result<()> {
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),

@@ -6,6 +6,7 @@
 mod changes;
 mod committer;
 pub mod conformance;
+mod copy;
 mod folder;
 pub mod gate;
 mod group;
@@ -17,6 +18,7 @@ mod mover;
 mod pending;
 mod queue;
 mod rooms;
+mod salvage;
 mod sled;
 mod stored;
 mod tree;
@@ -32,11 +34,13 @@ use crate::ids::{EventId, Position, RunId};
 use crate::kind::BoxFuture;
 use wf_dsl::Time;
 
+pub use copy::{Copied, CopyTo};
 pub use folder::OpenError;
 pub use gate::{Gate, LimitId, Pace, Slot};
 pub use key::{EndedKey, Key, Table};
 pub use layout::{Head, ROW_VERSION, Turn, events, join, split};
 pub use memory::MemoryStore;
+pub use salvage::{Salvaged, salvage};
 pub use sled::{Durability, SledOptions, SledStore};
 
 /// Where runs, events and timers live.
@@ -98,6 +102,21 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whether the store takes commits.
     fn health(&self) -> Health;
+
+    /// Copies all rows as they are when it resolves, while commits go on.
+    ///
+    /// # Errors
+    /// The store is as it was, unless its [health](Store::health) says otherwise. A store that has no files has no
+    /// copies.
+    fn copy(&self, to: CopyTo) -> BoxFuture<'static, Result<Copied, StoreError>> {
+        let _ = to;
+        Box::pin(std::future::ready(Err(StoreError::new("this store has no files"))))
+    }
+
+    /// What it takes on the disk, in bytes; none if it has no files.
+    fn disk_bytes(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// The pure rule of [`Store::decide`].

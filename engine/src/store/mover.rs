@@ -10,9 +10,9 @@ use super::tree::disk_error;
 
 /// Moves rows until the store is closed. If it cannot, the store takes no more commits; the log keeps what it has.
 pub(super) fn run(shared: &Arc<Shared>) {
-    let Stored { tree, pending } = &shared.stored;
+    let Stored { pending, .. } = &shared.stored;
     while let Some(load) = pending.take() {
-        let moved = catch_unwind(AssertUnwindSafe(|| tree.put(&load.values).map_err(disk_error)));
+        let moved = catch_unwind(AssertUnwindSafe(|| shared.stored.tree().put(&load.values).map_err(disk_error)));
         if let Err(error) = moved.unwrap_or_else(|_| Err(StoreError::new("the thread behind the log panicked"))) {
             shared.fail(&error);
             break;

@@ -10,7 +10,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use wf_dsl::Time;
 
-use super::committer::{Committer, Shared, locked};
+use super::committer::{Committer, Place, Shared, locked};
+use super::copy::{Copied, CopyTo};
 use super::folder::{Folder, OpenError};
 use super::group::{Base, log_end};
 use super::pending::Pending;
@@ -60,7 +61,7 @@ pub struct SledStore {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     /// Given back last, when sled has closed its files.
-    _folder: Folder,
+    folder: Arc<Folder>,
 }
 
 impl SledStore {
@@ -75,7 +76,7 @@ impl SledStore {
     /// See [`OpenError`]; the store is as it was.
     pub fn open(dir: impl AsRef<Path>, options: SledOptions) -> Result<Self, OpenError> {
         let dir = dir.as_ref();
-        let folder = Folder::take(dir)?;
+        let folder = Arc::new(Folder::take(dir)?);
         let current = folder.current(|fresh| {
             Wal::make(fresh).map_err(OpenError::io(fresh))?;
             Tree::make(fresh, &options)
@@ -83,16 +84,32 @@ impl SledStore {
         let tree = Tree::open(&current, &options)?;
         let (mut wal, missing) = Wal::open(&current, options.durability)?;
         catch_up(&tree, &mut wal, &missing).map_err(|error| sled_error(dir, error))?;
-        let stored = Stored { tree, pending: Pending::after(wal.last()) };
+        let stored = Stored::new(tree, Pending::after(wal.last()));
         let unreadable = |error: StoreError| OpenError::damaged(dir, error.to_string());
         let end = log_end(&stored).map_err(unreadable)?;
         let queue = Queue::open(&|range, most| stored.scan(range, false, most)).map_err(unreadable)?;
         let shared = Arc::new(Shared::new(stored, queue));
-        let committer = Committer::new(shared.clone(), wal, end);
+        let committer = Committer::new(shared.clone(), wal, end, Place { folder: folder.clone(), current, options });
         let mover = shared.clone();
         let mover = spawn("wf-mover", move || mover::run(&mover)).map_err(OpenError::io(dir))?;
         let committer = spawn("wf-committer", || committer.run()).map_err(OpenError::io(dir))?;
-        Ok(SledStore { shared, threads: vec![committer, mover], _folder: folder })
+        Ok(SledStore { shared, threads: vec![committer, mover], folder })
+    }
+}
+
+impl SledStore {
+    /// The rows of a range, for tools that read all of them.
+    pub(super) fn rows(&self, mut range: Range<Key>) -> impl Iterator<Item = Row> {
+        const PAGE: usize = 1_000;
+        let mut page = Vec::new().into_iter();
+        std::iter::from_fn(move || {
+            if page.as_slice().is_empty() {
+                let rows = self.shared.stored.scan(range.clone(), false, PAGE).unwrap_or_default();
+                range.start = rows.last().map_or(range.end.clone(), |last| last.key.next());
+                page = rows.into_iter();
+            }
+            page.next()
+        })
     }
 }
 
@@ -191,5 +208,14 @@ impl Store for SledStore {
 
     fn health(&self) -> Health {
         self.shared.health()
+    }
+
+    fn copy(&self, to: CopyTo) -> BoxFuture<'static, Result<Copied, StoreError>> {
+        let copied = self.shared.copy(to);
+        Box::pin(async { copied.await.unwrap_or_else(|_| Err(StoreError::new("the store was closed"))) })
+    }
+
+    fn disk_bytes(&self) -> Option<u64> {
+        self.folder.disk_bytes()
     }
 }

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::iter::Peekable;
 use std::ops::Range;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::group::Base;
 use super::pending::{Layers, Pending};
@@ -13,7 +14,7 @@ use super::{Key, Row, StoreError};
 /// The rows, as whoever reads the store sees them.
 #[derive(Debug)]
 pub(super) struct Stored {
-    pub(super) tree: Tree,
+    tree: RwLock<Arc<Tree>>,
     pub(super) pending: Pending,
 }
 
@@ -21,34 +22,50 @@ pub(super) struct Stored {
 type Item = Result<(Key, Option<Vec<u8>>), StoreError>;
 
 impl Stored {
+    pub(super) fn new(tree: Tree, pending: Pending) -> Self {
+        Stored { tree: RwLock::new(Arc::new(tree)), pending }
+    }
+
+    /// The tree that counts now.
+    pub(super) fn tree(&self) -> Arc<Tree> {
+        self.tree.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts another tree with the same rows in its place, while nothing is on its way; gives the old one.
+    pub(super) fn replace(&self, tree: Tree) -> Arc<Tree> {
+        std::mem::replace(&mut *self.tree.write().unwrap_or_else(PoisonError::into_inner), Arc::new(tree))
+    }
+
     /// At most `most` rows of a range.
     pub(super) fn scan(&self, range: Range<Key>, newest_first: bool, most: usize) -> Result<Vec<Row>, StoreError> {
         let row = |(key, value): (Key, Option<Vec<u8>>)| value.map(|value| Row { key, value });
         self.pending.read(|layers| {
-            let items = self.items(layers, range, newest_first);
+            let tree = self.tree();
+            let items = items(&tree, layers, range, newest_first);
             items.filter_map(|item| item.map(row).transpose()).take(most).collect()
         })
     }
+}
 
-    fn items<'a>(
-        &'a self,
-        layers: &'a Layers,
-        range: Range<Key>,
-        newest_first: bool,
-    ) -> Box<dyn Iterator<Item = Item> + 'a> {
-        let in_tree = self.tree.range(range.clone()).map(|row| row.map(|row| (row.key, Some(row.value))));
-        let layer = |values: &'a Values| {
-            // A map takes a range that ends before it starts for an error of the program.
-            let end = range.end.clone().max(range.start.clone());
-            values.range(range.start.clone()..end).map(|(key, value)| Ok((key.clone(), value.clone())))
-        };
-        let (newer, older) = (layer(&layers.newer), layer(&layers.older));
-        if newest_first {
-            let before = |one: &Key, other: &Key| other.cmp(one);
-            Box::new(hide(newer.rev(), hide(older.rev(), in_tree.rev(), before), before))
-        } else {
-            Box::new(hide(newer, hide(older, in_tree, Key::cmp), Key::cmp))
-        }
+/// The rows of a range, deleted ones included, in either direction.
+fn items<'a>(
+    tree: &'a Tree,
+    layers: &'a Layers,
+    range: Range<Key>,
+    newest_first: bool,
+) -> Box<dyn Iterator<Item = Item> + 'a> {
+    let in_tree = tree.range(range.clone()).map(|row| row.map(|row| (row.key, Some(row.value))));
+    let layer = |values: &'a Values| {
+        // A map takes a range that ends before it starts for an error of the program.
+        let end = range.end.clone().max(range.start.clone());
+        values.range(range.start.clone()..end).map(|(key, value)| Ok((key.clone(), value.clone())))
+    };
+    let (newer, older) = (layer(&layers.newer), layer(&layers.older));
+    if newest_first {
+        let before = |one: &Key, other: &Key| other.cmp(one);
+        Box::new(hide(newer.rev(), hide(older.rev(), in_tree.rev(), before), before))
+    } else {
+        Box::new(hide(newer, hide(older, in_tree, Key::cmp), Key::cmp))
     }
 }
 
@@ -56,7 +73,7 @@ impl Base for Stored {
     fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
         let pending = self.pending.read(|layers| layers.newer.get(key).or_else(|| layers.older.get(key)).cloned());
         // What was on its way a moment ago is in the tree now.
-        pending.map_or_else(|| self.tree.get(key), Ok)
+        pending.map_or_else(|| self.tree().get(key), Ok)
     }
 
     fn last(&self, range: Range<Key>) -> Result<Option<Row>, StoreError> {

@@ -58,11 +58,22 @@ impl Tree {
 
     /// Fills a folder with a database that has no rows but its format.
     pub(super) fn make(dir: &Path, options: &SledOptions) -> Result<(), OpenError> {
-        let mut tree = Tree::start(dir, options)?;
+        Tree::create(dir, options)?.close().map_err(OpenError::io(dir))
+    }
+
+    /// The same, and leaves it open.
+    pub(super) fn create(dir: &Path, options: &SledOptions) -> Result<Self, OpenError> {
+        let tree = Tree::start(dir, options)?;
         let format = Values::from([(Key::meta(FORMAT_NAME), Some(number(FORMAT)))]);
-        let failed = |error: sled::Error| sled_error(dir, error);
-        tree.put(&format).map_err(failed)?;
-        tree.close().map_err(OpenError::io(dir))
+        tree.put(&format).map_err(|error| sled_error(dir, error))?;
+        Ok(tree)
+    }
+
+    /// Makes all of it durable, and from now on what is put in as well, as far as `durability` asks.
+    pub(super) fn settle(&mut self, durability: Durability) -> io::Result<()> {
+        self.db().flush().map_err(io::Error::other)?;
+        self.durability = durability;
+        self.sync_with(File::sync_all)
     }
 
     fn start(dir: &Path, options: &SledOptions) -> Result<Self, OpenError> {
@@ -135,7 +146,7 @@ impl Tree {
     ///
     /// sled syncs its file when it is closed, and panics if that fails. So a database whose file is known to fail stays
     /// open until the process ends.
-    fn close(&mut self) -> io::Result<()> {
+    pub(super) fn close(&mut self) -> io::Result<()> {
         let Some(db) = self.db.take() else { return Ok(()) };
         if let Err(error) = self.sync_with(File::sync_all) {
             std::mem::forget(db);

@@ -96,6 +96,11 @@ impl Wal {
         Ok((Wal { files, current, last, record: Vec::new(), durability }, missing))
     }
 
+    /// Counts on from another log's last record; this one has none.
+    pub(super) fn go_on_from(&mut self, last: u64) {
+        self.last = last;
+    }
+
     /// The number of the last record.
     pub(super) fn last(&self) -> u64 {
         self.last

@@ -65,7 +65,9 @@ impl Floors {
                 cursor = cursor.min(frame.cursor);
             }
         }
-        for (signature, floor) in Signature::lowest(workflow, split.position, cursor.max(split.position)) {
+        let birth = split.position;
+        let cancelled_by = read.head.cancel_examined.max(birth);
+        for (signature, floor) in Signature::lowest(workflow, birth, cursor.max(birth), cancelled_by) {
             let known = self.by_signature.entry(signature).or_insert(floor);
             *known = floor.min(*known);
         }

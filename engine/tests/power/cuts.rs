@@ -16,7 +16,7 @@ use crate::writer::{self, Acknowledged, Plan};
 
 /// Commits of eight senders with values of up to 1 MiB, in two sittings.
 fn plan(durability: Durability) -> Plan {
-    Plan { senders: 8, commits: 30, sittings: 2, large: true, durability }
+    Plan { senders: 8, commits: 30, sittings: 2, large: true, durability, compacts: false }
 }
 
 pub(crate) fn power_cuts_lose_nothing() -> String {
@@ -39,6 +39,35 @@ pub(crate) fn power_cuts_lose_nothing() -> String {
         cuts.len(),
         syncs.len(),
         turns.len() * TORN_TURNS,
+    )
+}
+
+/// Compaction copies and swaps while commits go on; a cut at any of its steps leaves one store, whole.
+pub(crate) fn power_cuts_during_compaction_lose_nothing() -> String {
+    let plan = Plan { compacts: true, senders: 4, ..plan(Durability::Power) };
+    let watched = Watched::run("write", &plan.arguments(), &[]);
+    let calls = &watched.calls;
+    let compacted = watched.said.lines().filter(|line| *line == "compacted").count();
+    assert!(compacted >= 4, "{compacted} compactions");
+    // Around every step that is not a write: folders and names made, given, taken away, and syncs.
+    let is_step = |call: &&Call| !matches!(call.op, Op::Write { .. } | Op::Tell(_));
+    let steps: Vec<usize> = calls.iter().filter(is_step).flat_map(|call| [call.started, call.ended + 1]).collect();
+    let at_steps = rounds("compaction-cuts").min(steps.len());
+    let mut chance = Chance::new(seed());
+    let names: Vec<usize> = calls
+        .iter()
+        .filter(|call| matches!(call.op, Op::Rename { .. } | Op::MakeFolder { .. } | Op::Remove { .. }))
+        .flat_map(|call| [call.started, call.ended + 1])
+        .collect();
+    let named = (0..at_steps).map(|_| names[chance.below(names.len())]).collect::<Vec<_>>();
+    let stepped = (0..at_steps).map(|_| steps[chance.below(steps.len())]).collect::<Vec<_>>();
+    let cuts: Vec<usize> = named.into_iter().chain(stepped).chain(random_points(calls, at_steps)).collect();
+    let Tried { acknowledged, lost, wrong } = try_all(calls, &plan, &cuts);
+    assert_eq!(wrong, [""; 0]);
+    format!(
+        "{compacted} compactions, {} cuts (a third of them where names change, a third at other steps), {acknowledged} \
+         acknowledged, {lost} writes lost or torn",
+        cuts.len()
     )
 }
 

@@ -38,13 +38,14 @@ const fn plain(name: &'static str, run: fn() -> String) -> Campaign {
     Campaign { name, needs_strace: false, run }
 }
 
-const CAMPAIGNS: [Campaign; 13] = [
+const CAMPAIGNS: [Campaign; 14] = [
     watched("one sender's commits are acknowledged after the sync", || order::commits_follow_their_sync(1)),
     watched("64 senders' commits are acknowledged after the sync", || order::commits_follow_their_sync(64)),
     watched("one sender's events, records and results are told after the sync", || order::runs_follow_their_sync(1)),
     watched("64 senders' events, records and results are told after the sync", || order::runs_follow_their_sync(64)),
     watched("a missing sync is seen", order::a_missing_sync_is_seen),
     watched("power cuts lose nothing", cuts::power_cuts_lose_nothing),
+    watched("power cuts during compaction lose nothing", cuts::power_cuts_during_compaction_lose_nothing),
     watched("a missing sync loses something in a power cut", cuts::without_syncs_power_cuts_lose_something),
     watched("a failed sync stays failed", cuts::a_failed_sync_stays_failed),
     watched("a disk that fails loses nothing", failures::a_failing_disk_loses_nothing),

@@ -10,8 +10,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use wf_engine::store::{
-    BornOf, Commit, CommitError, Durability, Fence, Gate, Guard, Head, Health, Key, NewEvent, NewRun, Ready, Row,
-    Store, Table, Turn, Write, events, split,
+    BornOf, Commit, CommitError, CopyTo, Durability, Fence, Gate, Guard, Head, Health, Key, NewEvent, NewRun, Ready,
+    Row, Store, Table, Turn, Write, events, split,
 };
 use wf_engine::{EventId, Position, RunId, SledOptions, SledStore};
 
@@ -26,28 +26,32 @@ pub(crate) struct Plan {
     /// Whether some values are large.
     pub(crate) large: bool,
     pub(crate) durability: Durability,
+    /// Whether the store is compacted all the time meanwhile.
+    pub(crate) compacts: bool,
 }
 
 impl Plan {
-    pub(crate) fn arguments(&self) -> [String; 5] {
-        let Plan { senders, commits, sittings, large, durability } = self;
+    pub(crate) fn arguments(&self) -> [String; 6] {
+        let Plan { senders, commits, sittings, large, durability, compacts } = self;
         [
             senders.to_string(),
             commits.to_string(),
             sittings.to_string(),
             large.to_string(),
             (*durability == Durability::Power).to_string(),
+            compacts.to_string(),
         ]
     }
 
     pub(crate) fn read(arguments: &[String]) -> Option<Self> {
-        let [senders, commits, sittings, large, power] = arguments else { return None };
+        let [senders, commits, sittings, large, power, compacts] = arguments else { return None };
         Some(Plan {
             senders: senders.parse().ok()?,
             commits: commits.parse().ok()?,
             sittings: sittings.parse().ok()?,
             large: large.parse().ok()?,
             durability: if power.parse().ok()? { Durability::Power } else { Durability::Process },
+            compacts: compacts.parse().ok()?,
         })
     }
 }
@@ -190,8 +194,15 @@ pub(crate) fn write(arguments: &[String]) {
             }
         };
         let senders = (0..plan.senders).map(|sender| runtime.spawn(send(store.clone(), sender, plan.clone())));
-        for sender in senders.collect::<Vec<_>>() {
+        let senders = senders.collect::<Vec<_>>();
+        let compactor = plan.compacts.then(|| runtime.spawn(compact(store.clone())));
+        for sender in senders {
             runtime.block_on(sender).expect("a sender that does not panic");
+        }
+        if let Some(compactor) = compactor {
+            compactor.abort();
+            // It may be in the middle of a copy; the store is closed all the same.
+            runtime.block_on(compactor).ok();
         }
         if let Health::ReadOnly { why } = store.health() {
             let refused = runtime.block_on(store.commit(Commit::default()));
@@ -200,6 +211,13 @@ pub(crate) fn write(arguments: &[String]) {
             say(read.map_or_else(|error| format!("not read: {error}"), |rows| format!("read: {} rows", rows.len())));
             say(format!("read only: {why}"));
         }
+    }
+}
+
+/// Compacts again and again, until it fails.
+async fn compact(store: Arc<SledStore>) {
+    while store.copy(CopyTo::Place).await.is_ok() {
+        say("compacted".into());
     }
 }
 
