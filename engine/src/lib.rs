@@ -8,6 +8,7 @@ pub mod run;
 pub mod testing;
 
 mod definition;
+pub mod limits;
 mod once;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;

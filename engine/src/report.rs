@@ -154,8 +154,8 @@ async fn history(store: &dyn Store, loaded: &Loaded) -> Result<(Vec<Record>, u64
 /// The runs that have a row in the queue, a timer or a wait.
 pub(crate) async fn open_runs(store: &dyn Store) -> Result<Vec<RunId>, Error> {
     let mut open = BTreeSet::new();
-    for row in load::scan(store, Key::all(Table::Queue)).await? {
-        open.extend(row.key.as_queue().map(|(_, _, run)| run));
+    for table in [Table::Queue, Table::Gated] {
+        open.extend(load::scan(store, Key::all(table)).await?.iter().filter_map(|row| row.key.queued_run()));
     }
     for row in load::scan(store, Key::all(Table::Timer)).await? {
         let due = row.key.as_timer().filter(|due| due.frame != crate::driver::DELAYED_EVENT);

@@ -1,6 +1,6 @@
 //! What the language has and this engine does not execute yet. Nothing is ever read and ignored.
 
-use wf_dsl::{Span, Workflow};
+use wf_dsl::{Limits, Span, Workflow};
 
 /// A construct that is refused, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,5 +13,14 @@ pub struct Unsupported {
 
 /// The constructs of a workflow that this engine does not execute, in the order of the file.
 pub fn unsupported(workflow: &Workflow) -> Vec<Unsupported> {
-    workflow.limits.iter().map(|limits| Unsupported { what: "`limits`", span: limits.span }).collect()
+    let Some(limits) = &workflow.limits else { return Vec::new() };
+    let Limits { unique, rate_limit, debounce, batch, idempotency, .. } = &limits.value;
+    let rules = [
+        ("`unique`", unique.is_some()),
+        ("`rate_limit`", rate_limit.is_some()),
+        ("`debounce`", debounce.is_some()),
+        ("`batch`", batch.is_some()),
+        ("`idempotency`", idempotency.is_some()),
+    ];
+    rules.into_iter().filter(|(_, there)| *there).map(|(what, _)| Unsupported { what, span: limits.span }).collect()
 }

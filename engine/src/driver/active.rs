@@ -12,7 +12,7 @@ use super::load::Loaded;
 use crate::definition::Definition;
 use crate::ids::{FrameId, RunId};
 use crate::run::{Command, Input, Record, Run};
-use crate::store::Key;
+use crate::store::{Key, LimitId, Ready, Write};
 
 /// A loaded run with what the driver knows of it.
 pub(super) struct Active {
@@ -29,8 +29,14 @@ pub(super) struct Active {
     pub(super) journal: JournalSize,
     /// Its oldest records are being dropped.
     pub(super) trimming: bool,
-    /// It has a row in the queue.
+    /// It has a row in the queue, for those that go on.
     pub(super) queued: bool,
+    /// Its row in the line of those that must be claimed before they begin or go on.
+    pub(super) line: Option<Key>,
+    /// It was claimed through its line.
+    pub(super) passed: bool,
+    /// How far the pace of its gate has come, until that is recorded.
+    pub(super) pace: Option<(LimitId, u64)>,
     /// Its timer rows.
     pub(super) timers: BTreeMap<FrameId, Time>,
     /// Its timers that have no rows.
@@ -107,6 +113,9 @@ impl Active {
             birth,
             origin: None,
             queued: true,
+            line: None,
+            passed: false,
+            pace: None,
             inputs: VecDeque::new(),
             wanted: Vec::new(),
             in_flight: None,
@@ -114,6 +123,28 @@ impl Active {
             hints: BTreeSet::new(),
             late_cancel: false,
         }
+    }
+
+    /// Whether it must be claimed through its line before it is told anything but that it is cancelled or too late.
+    pub(super) fn is_held(&self) -> bool {
+        let heard = |input: &Input| match input {
+            Input::Cancel { .. } => true,
+            Input::Due => !self.run.has_begun(),
+            _ => false,
+        };
+        !self.passed && self.run.head.cancel.is_none() && self.run.needs_claim() && !self.inputs.iter().any(heard)
+    }
+
+    /// Whether it has a row in the queue or in the line.
+    pub(super) fn has_place(&self) -> bool {
+        self.queued || self.line.is_some()
+    }
+
+    /// Takes its rows out of the queue and the line.
+    pub(super) fn leave_queue(&mut self) -> impl Iterator<Item = Write> {
+        let Run { id, position, .. } = self.run;
+        let woken = std::mem::take(&mut self.queued).then(|| Key::queue(Ready::woken(id), position, id));
+        woken.into_iter().chain(self.line.take()).map(Write::Delete)
     }
 
     /// Whether nothing happens for it any more for now.

@@ -7,19 +7,20 @@ use tokio::sync::oneshot;
 use wf_dsl::{Form, Plan, Time, Trigger as PlanTrigger, Type, Value};
 
 use super::active::{Active, Flight};
-use super::commit::{birth_rows, ready};
+use super::commit::birth_rows;
 use super::inbox::Delivery;
 use super::later::postponed;
-use super::{ACTIVE_MAX, Done, Driver};
+use super::{ACTIVE_NEW_MAX, Done, Driver};
 use crate::definition::Definition;
 use crate::error::{Error, ErrorKind};
 use crate::ids::{EventId, FrameId, RunId};
+use crate::limits::Terms;
 use crate::observe::Notice;
 use crate::planted::{Bug, planted};
 use crate::rows::{self, EventRow};
 use crate::run::{Caller, Command, Cx, EventScope, Input, Run, SendEvent, StartRun, Turn, signature};
 use crate::send::{DEDUPE_DAYS, EVENT_BYTES_MAX, EVENT_NAME_BYTES_MAX, Event, Incoming, Receipt as Sent};
-use crate::store::{BornOf, Commit, CommitError, Due, Gate, Key, NewEvent, NewRun, Receipt, Row, Write};
+use crate::store::{BornOf, Commit, CommitError, Due, Gate, Key, NewEvent, NewRun, Ready, Receipt, Row, Write};
 
 /// The most records of a first turn that rides in the commit of its event: several runs may be born in one.
 const BIRTH_RECORDS: usize = 50;
@@ -251,7 +252,7 @@ impl Driver {
             })
             .map(|(number, definition)| (number, definition.clone()))
             .collect();
-        let births = started.into_iter().map(|(number, definition)| {
+        let births = started.into_iter().filter_map(|(number, definition)| {
             let run = RunId { event: row.id, workflow: number, nth: 0 };
             self.birth(commit, index, row, run, definition, None)
         });
@@ -268,7 +269,7 @@ impl Driver {
     ) -> Box<Births> {
         commit.events.push(NewEvent { id: row.id, row: row.to_bytes(), inbox: Vec::new() });
         let run = RunId { event: row.id, workflow: number, nth: 0 };
-        let births = vec![self.birth(commit, 0, row, run, definition, None)];
+        let births = self.birth(commit, 0, row, run, definition, None).into_iter().collect();
         let sent = Sent { id: row.id.to_string(), event: row.id, runs: vec![run], duplicate: false };
         Births::of(births, sent, None)
     }
@@ -305,14 +306,26 @@ impl Driver {
         id: RunId,
         definition: Arc<Definition>,
         caller: Option<Caller>,
-    ) -> Birth {
+    ) -> Option<Birth> {
         let now = self.now;
         let plan = &definition.plan;
         let ty = plan.events.get(&row.name).map(|event| &event.data).or_else(|| signature(plan));
-        let newborn = Run::new(id, plan.hash, Arc::new(row.trigger(ty)), caller, now);
+        let mut newborn = Run::new(id, plan.hash, Arc::new(row.trigger(ty)), caller, now);
+        if let Some(limits) = &plan.workflow.limits {
+            let scope = EventScope { event: newborn.trigger.value(), live: &self.parts.live, now };
+            match Terms::of(id.workflow, &limits.value, &scope) {
+                Ok(terms) => newborn.accept(terms),
+                Err(error) => {
+                    let workflow = &plan.workflow.name.value;
+                    tracing::warn!(workflow, event = row.name, %error, "the key of a limit failed; no run was started");
+                    return None;
+                }
+            }
+        }
         let mut run = newborn.clone();
         let cx = Cx { definition: &definition, live: &self.parts.live, workflows: &self.parts.registry, now };
-        let turn = if run.head.parent.is_none() { run.decide(&cx, Input::Start) } else { Turn::default() };
+        let may_begin = run.head.parent.is_none() && !run.needs_claim();
+        let turn = if may_begin { run.decide(&cx, Input::Start) } else { Turn::default() };
         let is_alone = |command: &Command| matches!(command, Command::Perform(_) | Command::Look(_));
         let is_short = turn.records.len() <= BIRTH_RECORDS && turn.blobs.is_empty();
         let decided = !turn.records.is_empty() && is_short && !turn.more && turn.commands.iter().all(is_alone);
@@ -322,7 +335,8 @@ impl Driver {
 
         let birth = rows::birth_json(&turn.records);
         let mut active = Active { origin: row.origin, ..Active::new(run, definition.clone(), birth) };
-        if !decided {
+        let in_line = active.run.needs_claim();
+        if !decided && !in_line {
             active.inputs.push_back(Input::Start);
         }
         active.queued = !decided || !(active.run.is_parked() || active.run.is_ended());
@@ -341,17 +355,21 @@ impl Driver {
             let ended = Key::ended(id.workflow, active.run.head.status as u8, now, id);
             commit.writes.push(Write::Put(Row { key: ended, value: vec![crate::store::ROW_VERSION] }));
         }
-        let later = active.queued && self.active.len() >= ACTIVE_MAX;
+        let later = active.queued && self.active.len() >= ACTIVE_NEW_MAX;
+        let (ready, gate) = match active.run.head.terms.as_ref().filter(|_| in_line) {
+            Some(terms) => (terms.ready(id.workflow), terms.gate.clone()),
+            None => (Ready::woken(id), Gate::default()),
+        };
         commit.runs.push(NewRun {
             run: id,
             born_of: BornOf::Here(index),
             head,
             version: active.run.version,
-            ready: active.queued.then(|| ready(id)),
-            gate: Gate::default(),
-            claimed: active.queued && !later,
+            ready: active.queued.then_some(ready),
+            gate,
+            claimed: active.queued && !later && !in_line,
         });
-        Birth { active, commands: turn.commands, records: turn.records, timers, event: index, later }
+        Some(Birth { active, commands: turn.commands, records: turn.records, timers, event: index, later })
     }
 
     pub(super) fn born(&mut self, births: Births, result: Result<Receipt, CommitError>) {
@@ -391,6 +409,14 @@ impl Driver {
         self.observe(&Notice { run: id, workflow, origin: active.origin.unwrap_or(id), records: &records });
         if active.run.is_ended() {
             self.tell_waiting(id, &Ok(()));
+        }
+        active.line = active.run.place_in_line();
+        if active.line.is_some() {
+            if self.active.contains_key(&id) || self.loading.contains_key(&id) {
+                return; // it was claimed before this was heard of
+            }
+            active.queued = false;
+            return self.hold(active);
         }
         if later {
             self.queue_changed = true;
@@ -439,7 +465,7 @@ impl Driver {
         commit.events.push(NewEvent { id: row.id, row: row.to_bytes(), inbox: Vec::new() });
         let caller = start.caller.map(|frame| Caller { run: active.run.id, frame, order: active.run.position });
         let birth = self.birth(commit, index, &row, start.run, definition, caller);
-        flight.births.push(birth);
+        flight.births.extend(birth);
     }
 }
 

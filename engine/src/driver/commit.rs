@@ -18,7 +18,8 @@ use crate::run::{
     Awaited, Blob, Command, Cx, Failure, HeldKey, Input, KeyAnswer, Place, Record, Run, Status, Stored, TURN_BYTES,
     TURN_FRAMES, TURN_RECORDS, TURN_WEIGHT,
 };
-use crate::store::{Commit, CommitError, Due, Fence, Guard, InboxKey, Key, Ready, Receipt, Row, Write};
+use crate::store::gate::PACE_RULE;
+use crate::store::{Commit, CommitError, Due, Fence, Guard, InboxKey, Key, Receipt, Row, Write};
 use crate::timers::Timers;
 
 /// Records after which the head and the frames are written again, so that recovery stays short.
@@ -32,11 +33,6 @@ pub(super) const GONE_FRAMES: usize = 100;
 const CHILD_ENDED: u32 = 1;
 /// The signature of a wait for an explicit idempotency key.
 const KEY_FREE: u32 = 2;
-
-/// Where a run stands in the queue.
-pub(crate) fn ready(run: RunId) -> Ready {
-    Ready { workflow: run.workflow, priority: 0 }
-}
 
 /// How a run that has ended ended, as the run that invoked it sees it.
 pub(super) fn result_of(run: &Run) -> Result<Value, Failure> {
@@ -68,6 +64,9 @@ impl Driver {
     /// Lets a run decide on what it was told, and makes that durable.
     pub(super) fn step(&mut self, id: RunId) {
         let Some(mut active) = self.active.remove(&id) else { return };
+        if active.in_flight.is_none() && active.is_held() {
+            return self.hold(active);
+        }
         if active.in_flight.is_none() && self.stopping.is_none() {
             let mut outcome = self.decide(&mut active);
             if outcome.records.is_empty() {
@@ -77,8 +76,14 @@ impl Driver {
                 self.commit(&mut active, outcome);
             }
         }
-        if active.is_at_rest() && !active.queued && active.run.gone.is_empty() {
+        if active.in_flight.is_none() && active.is_held() {
+            // What it was told did not end it.
+            return self.hold(active);
+        }
+        if active.is_at_rest() && !active.has_place() && active.run.gone.is_empty() {
             self.parts.store.release(&[(id, Fence { version: active.committed, epoch: 0 })]);
+            // What it occupied is free for others.
+            self.queue_changed |= active.run.head.terms.is_some();
         } else {
             self.active.insert(id, active);
         }
@@ -137,7 +142,7 @@ impl Driver {
 
     /// A run that rests but still stands in the queue leaves it, and rows of frames that are gone go.
     fn must_park(&self, active: &Active) -> bool {
-        (active.queued || active.late_cancel || !active.run.gone.is_empty()) && active.is_at_rest()
+        (active.has_place() || active.late_cancel || !active.run.gone.is_empty()) && active.is_at_rest()
     }
 
     fn commit(&mut self, active: &mut Active, outcome: Outcome) {
@@ -185,11 +190,13 @@ impl Driver {
             }
         } else if active.run.is_parked() && at_rest && !has_to_hear {
             write_snapshot(&mut commit, &mut flight, active);
-            if std::mem::take(&mut active.queued) {
-                commit.writes.push(Write::Delete(Key::queue(ready(run), active.run.position, run)));
-            }
+            commit.writes.extend(active.leave_queue());
         } else {
-            if !std::mem::replace(&mut active.queued, true) {
+            // A run that has begun must not wait for its pace again, should it be found after a crash.
+            let paced = active.line.take_if(|_| active.pace.is_some());
+            commit.writes.extend(paced.map(Write::Delete));
+            if !active.has_place() {
+                active.queued = true;
                 commit.writes.push(Write::wake(run, active.run.position));
             }
             let long_ago = active.run.version - active.snapshot > SNAPSHOT_RECORDS;
@@ -200,6 +207,8 @@ impl Driver {
                 super::inbox::arm(&mut commit, active, &records);
             }
         }
+        let pace = active.pace.take().map(|(of, to)| Write::Raise { key: Key::limit(PACE_RULE, of), to });
+        commit.writes.extend(pace);
         self.keep_clock(&mut commit, now);
         flight.records = records;
         active.in_flight = Some(flight);
@@ -391,11 +400,12 @@ impl Driver {
 fn leave_queue(commit: &mut Commit, active: &mut Active) {
     let run = &active.run;
     if run.gone.is_empty() {
-        if std::mem::take(&mut active.queued) {
-            commit.writes.push(Write::Delete(Key::queue(ready(run.id), run.position, run.id)));
+        commit.writes.extend(active.leave_queue());
+    } else {
+        commit.writes.extend(active.line.take().map(Write::Delete));
+        if !std::mem::replace(&mut active.queued, true) {
+            commit.writes.push(Write::wake(active.run.id, active.run.position));
         }
-    } else if !std::mem::replace(&mut active.queued, true) {
-        commit.writes.push(Write::wake(run.id, run.position));
     }
 }
 

@@ -10,6 +10,7 @@ mod cron;
 pub(crate) mod history;
 mod inbox;
 mod later;
+mod line;
 pub(crate) mod load;
 mod perform;
 mod upkeep;
@@ -34,13 +35,12 @@ use crate::redact::Redactor;
 use crate::registry::Registry;
 use crate::run::{Input, Live, Place};
 use crate::send::{Incoming, Receipt as Sent};
-use crate::store::{Claims, CommitError, Due, Fence, Key, Receipt, Row, Store, StoreError, Table};
+use crate::store::{Claim, Claims, CommitError, Due, Fence, Key, Ready, Receipt, Row, Store, StoreError, Table};
 use crate::timers::{Timers, WINDOW};
 use crate::upkeep::{Pruned, Retention, Stage};
 
 use active::{Active, Hint};
 pub(crate) use birth::INVOKE;
-pub(crate) use commit::ready;
 pub(crate) use cron::EVENT as TICK;
 pub use cron::WAITING_TICKS_MAX;
 pub use history::{HISTORY_BYTES_MAX, HISTORY_RECORDS_MAX, History};
@@ -50,6 +50,8 @@ pub(crate) use upkeep::delivery_key;
 
 /// Runs that are in memory at once because something happens for them; more wait in the queue.
 const ACTIVE_MAX: usize = 4_096;
+/// How many of those may be new, or come from the queue: timers that are due and messages always find a fifth free.
+const ACTIVE_NEW_MAX: usize = ACTIVE_MAX / 5 * 4;
 /// What is taken at most between two looks at the clock.
 const DRAIN: usize = 128;
 /// Runs that are claimed at once.
@@ -83,6 +85,7 @@ enum Done {
     Performed { run: RunId, frame: FrameId, since: u64, outcome: Result<serde_json::Value, StepError> },
     Loaded(RunId, Result<Option<Box<Loaded>>, Error>),
     Claimed(Result<Claims, StoreError>),
+    LinedUp(RunId, Result<(), CommitError>),
     TimersRead(Result<Vec<Row>, StoreError>),
     ChildLooked(RunId, FrameId, RunId, Result<Option<Box<Loaded>>, Error>),
     TickLooked(Box<cron::Looked>),
@@ -112,6 +115,8 @@ struct Loading {
     inputs: Vec<Input>,
     /// The run has a row in the queue.
     queued: bool,
+    /// It was claimed through its line.
+    claim: Option<Claim>,
 }
 
 /// What the store answered to one wish for an explicit key.
@@ -145,9 +150,13 @@ pub(crate) struct Driver {
     active: HashMap<RunId, Active>,
     /// What waits for runs that are being loaded.
     loading: HashMap<RunId, Loading>,
+    /// Runs that stand in line.
+    standby: HashMap<RunId, Active>,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
     timers: Timers,
     claiming: bool,
+    /// When a pace lets the next run begin.
+    claim_due: Option<Time>,
     /// The queue may hold runs that nobody has claimed.
     queue_changed: bool,
     waiting: HashMap<RunId, Vec<oneshot::Sender<Result<(), Error>>>>,
@@ -176,9 +185,11 @@ impl Driver {
             inbox,
             active: HashMap::new(),
             loading: HashMap::new(),
+            standby: HashMap::new(),
             work: FuturesUnordered::new(),
             timers: Timers::unread(),
             claiming: false,
+            claim_due: None,
             queue_changed: true,
             waiting: HashMap::new(),
             quiet: Vec::new(),
@@ -271,18 +282,19 @@ impl Driver {
     }
 
     fn has_due(&self) -> bool {
-        self.timers.next().is_some() || !self.cron.is_empty()
+        self.timers.next().is_some() || !self.cron.is_empty() || self.claim_due.is_some()
     }
 
     fn next_due(&self) -> Time {
         let cron = self.cron.keys().next().map(|(at, _)| *at);
         let poll = Time(self.now.0.saturating_add(POLL_MS));
-        let due = self.timers.next().into_iter().chain(cron).min().unwrap_or(poll);
+        let due = self.timers.next().into_iter().chain(cron).chain(self.claim_due).min().unwrap_or(poll);
         self.upkeep_due().map_or(due, |upkeep| upkeep.min(due))
     }
 
     fn tell_quiet(&mut self) {
-        if !self.quiet.is_empty() && self.is_idle() && self.timers.next().is_none() && self.active.is_empty() {
+        let nothing_due = self.timers.next().is_none() && self.claim_due.is_none();
+        if !self.quiet.is_empty() && self.is_idle() && nothing_due && self.active.is_empty() {
             for quiet in self.quiet.drain(..) {
                 // Whoever asked may have stopped waiting.
                 let _ = quiet.send(());
@@ -333,6 +345,7 @@ impl Driver {
             }
             Done::Loaded(run, loaded) => self.loaded(run, loaded),
             Done::Claimed(claimed) => self.claimed(claimed),
+            Done::LinedUp(run, result) => self.lined_up(run, result),
             Done::TimersRead(rows) => match rows {
                 Ok(rows) => {
                     let page: Vec<Due> = rows.iter().filter_map(|row| row.key.as_timer()).collect();
@@ -384,11 +397,12 @@ impl Driver {
     // ── the queue ───────────────────────────────────────────────────────
 
     fn claim(&mut self) {
-        if !self.queue_changed || self.claiming || self.stopping.is_some() || self.active.len() >= ACTIVE_MAX {
+        self.queue_changed |= self.claim_due.take_if(|due| *due <= self.now).is_some();
+        if !self.queue_changed || self.claiming || self.stopping.is_some() || self.active.len() >= ACTIVE_NEW_MAX {
             return;
         }
         self.claiming = true;
-        let most = CLAIM.min(ACTIVE_MAX - self.active.len());
+        let most = CLAIM.min(ACTIVE_NEW_MAX - self.active.len());
         let claimed = self.parts.store.claim(0, most, self.now, LEASE);
         self.spawn(async move { Done::Claimed(claimed.await) });
     }
@@ -396,11 +410,10 @@ impl Driver {
     fn claimed(&mut self, claimed: Result<Claims, StoreError>) {
         self.claiming = false;
         match claimed {
-            Ok(Claims { runs, more, .. }) => {
+            Ok(Claims { runs, more, due }) => {
                 self.queue_changed = more || !runs.is_empty();
-                for claim in runs {
-                    self.wake(claim.run, Vec::new(), true);
-                }
+                self.claim_due = due;
+                runs.into_iter().for_each(|claim| self.claimed_one(claim));
             }
             Err(error) => {
                 self.queue_changed = false;
@@ -426,13 +439,16 @@ impl Driver {
             loading.queued |= queued;
             return;
         }
-        self.loading.insert(id, Loading { inputs, queued });
+        if self.standby.contains_key(&id) && self.wake_in_line(id, &inputs, queued) {
+            return;
+        }
+        self.loading.insert(id, Loading { inputs, queued, claim: None });
         let (store, registry) = (self.parts.store.clone(), self.parts.registry.clone());
         self.spawn(async move { Done::Loaded(id, load::load(&*store, &registry, id).await) });
     }
 
     fn loaded(&mut self, id: RunId, loaded: Result<Option<Box<Loaded>>, Error>) {
-        let Loading { inputs, queued } = self.loading.remove(&id).unwrap_or_default();
+        let Loading { inputs, queued, claim } = self.loading.remove(&id).unwrap_or_default();
         let loaded = match loaded {
             Ok(Some(loaded)) => loaded,
             Ok(None) => {
@@ -446,19 +462,30 @@ impl Driver {
         };
         if loaded.run.is_ended() {
             self.tell_waiting(id, &Ok(()));
-            return self.forget_wakes(&loaded, queued);
+            return self.forget_wakes(&loaded, queued, claim);
         }
         if self.stopping.is_some() || self.is_blocked(&loaded) {
             return;
         }
-        let born = loaded.run.version > 0;
+        if claim.is_none() && Driver::is_in_line(&loaded, &inputs, queued) {
+            return self.parts.store.release(&[(id, Fence::default())]);
+        }
+        let begun = loaded.run.has_begun();
         let mut active = Active::loaded(*loaded, queued);
         active.wanted = active.run.outstanding();
-        active.inputs.push_back(if born { Input::Loaded } else { Input::Start });
+        active.line = active.run.place_in_line();
+        if begun {
+            active.inputs.push_back(Input::Loaded);
+        } else if !active.run.needs_claim() {
+            active.inputs.push_back(Input::Start);
+        }
         active.inputs.extend(inputs);
         // A cancel request is durable before anything acts on it, so it may be older than this load.
         self.active.insert(id, active);
-        if born && queued {
+        if let Some(claim) = claim {
+            return self.pass(claim);
+        }
+        if begun && queued {
             self.look_around(id);
         }
         self.step(id);
@@ -466,7 +493,7 @@ impl Driver {
 
     /// A run that has ended may still be named in the queue or in a cancel request, by a hint that came too late; and
     /// rows of its frames may be left.
-    fn forget_wakes(&mut self, loaded: &Loaded, queued: bool) {
+    fn forget_wakes(&mut self, loaded: &Loaded, queued: bool, claim: Option<Claim>) {
         let (id, position) = (loaded.run.id, loaded.run.position);
         let gone: Vec<FrameId> = loaded.run.gone.iter().copied().collect();
         let store = self.parts.store.clone();
@@ -476,9 +503,10 @@ impl Driver {
             let asked =
                 store.get(std::slice::from_ref(&cancel)).await.is_ok_and(|rows| rows.iter().any(Option::is_some));
             let more = queued && gone.len() > commit::GONE_FRAMES;
-            let queue = (queued && !more).then(|| Key::queue(commit::ready(id), position, id));
+            let queue = (queued && !more).then(|| Key::queue(Ready::woken(id), position, id));
             let frames = gone.iter().take(commit::GONE_FRAMES).map(|frame| Key::frame(id, *frame));
-            let stale = asked.then_some(cancel).into_iter().chain(frames).chain(queue);
+            let line = claim.map(|claim| claim.row);
+            let stale = asked.then_some(cancel).into_iter().chain(frames).chain(queue).chain(line);
             let writes: Vec<_> = stale.map(crate::store::Write::Delete).collect();
             let mut done = Ok(());
             if !writes.is_empty() {
@@ -496,6 +524,7 @@ impl Driver {
             return self.wake(run, Vec::new(), true);
         }
         self.parts.store.release(&[(run, Fence::default())]);
+        self.queue_changed = true;
     }
 
     /// A run whose plan needs a kind that this host does not have stays as it is.

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::ids::RunId;
 use crate::rows;
 use crate::run::{Failure, Status};
-use crate::store::{Commit, Fence, Guard, Key, Write};
+use crate::store::{Commit, Fence, Guard, Key, Ready, Write};
 
 /// Rows of a run that one commit deletes when the run is dropped.
 pub const RUN_ROWS_PAGE: usize = 500;
@@ -126,7 +126,7 @@ impl Operator {
             Key::head(id),
             Key::ended(id.workflow, run.head.status as u8, ended, id),
             Key::cancel(id),
-            Key::queue(crate::driver::ready(id), run.position, id),
+            Key::queue(Ready::woken(id), run.position, id),
         ];
         let commit = Commit {
             guards: vec![Guard::Run { run: id, fence: Fence { version: run.version, epoch: 0 } }],

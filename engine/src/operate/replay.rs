@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::Operator;
 use super::events::run_of;
-use crate::driver::{Message, load, postponed, ready};
+use crate::driver::{Message, load, postponed};
 use crate::error::{Error, ErrorKind};
 use crate::ids::{EventId, FrameId, RunId};
 use crate::rows::{self, EventRow};
 use crate::run::{Run, signature};
-use crate::store::{BornOf, Commit, Gate, NewEvent, NewRun};
+use crate::store::{BornOf, Commit, Gate, NewEvent, NewRun, Ready};
 
 impl Operator {
     /// Starts a new run of the workflow of `run`, on its newest plan, with a new event that has the data of the event
@@ -41,7 +41,7 @@ impl Operator {
         let json = rows::head_json(&newborn, &rows::birth_json(&[]), Default::default());
         let head = rows::spill(id, FrameId::ROOT, json, &mut commit.writes);
         commit.events.push(NewEvent { id: event.id, row: event.to_bytes(), inbox: Vec::new() });
-        let (born_of, ready) = (BornOf::Here(0), Some(ready(id)));
+        let (born_of, ready) = (BornOf::Here(0), Some(Ready::woken(id)));
         commit.runs.push(NewRun { run: id, born_of, head, version: 0, ready, gate: Gate::default(), claimed: false });
         self.store.commit(commit).await?;
         self.tell(Message::Changed(None));

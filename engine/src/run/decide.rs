@@ -31,6 +31,9 @@ pub const TURN_BYTES: usize = 1 << 20;
 /// The longest output of a step, in bytes of JSON.
 pub const OUTPUT_BYTES_MAX: usize = 1 << 20;
 
+/// Why a run is cancelled that could not begin in time.
+pub(super) const TOO_LATE: &str = "it did not begin within its `start_within`";
+
 /// What a decision may look at beside the run.
 #[derive(Clone, Copy)]
 pub struct Cx<'a> {
@@ -454,6 +457,9 @@ impl<'a> Decision<'a> {
     // ── from step to step ───────────────────────────────────────────────
 
     fn start(&mut self) {
+        if self.run.head.due.is_some_and(|due| due <= self.cx.now) {
+            return self.cancel(TOO_LATE.to_owned());
+        }
         let workflow = self.workflow();
         let mut vars = Vars::new();
         let root: StepId = "".into();
@@ -676,7 +682,11 @@ impl<'a> Decision<'a> {
 
     pub(super) fn cancel(&mut self, reason: String) {
         if self.run.head.cancel.is_none() {
+            let has_begun = self.run.has_begun();
             self.emit(FrameId::ROOT, Fact::CancelRequested { reason });
+            if !has_begun {
+                return self.end_run(Exit::Cancel);
+            }
             // What is in its own `finally` already comes to its end.
             if !self.run.frame(FrameId::ROOT).blocks.iter().any(Block::is_last) {
                 self.give_up(FrameId::ROOT, Exit::Cancel);

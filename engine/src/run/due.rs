@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wf_dsl::{Body, Form, Object, Period, Step, Time, Value};
 
-use super::decide::{Command, Decision, type_failure};
+use super::decide::{Command, Decision, TOO_LATE, type_failure};
 use super::fact::{Fact, Failure};
 use super::frame::{Exit, Place};
 use crate::ids::FrameId;
@@ -57,6 +57,9 @@ impl<'a> Decision<'a> {
     /// Looks at every frame whose time has come; timeouts of enclosing blocks come before the frame's own timer.
     pub(super) fn due(&mut self) {
         if self.run.head.due.is_some_and(|due| due <= self.cx.now) {
+            if !self.run.has_begun() {
+                return self.cancel(TOO_LATE.to_owned());
+            }
             let failure = Failure::new("timeout", "the workflow's timeout has passed", None);
             return self.cut(FrameId::ROOT, None, failure);
         }

@@ -29,6 +29,8 @@ use serde::{Deserialize, Serialize};
 use wf_dsl::{Object, PlanHash, Time, Value};
 
 use crate::ids::{FrameId, Position, RunId};
+use crate::limits::Terms;
+use crate::store::Key;
 pub use attempt::{INTERRUPTIONS_MAX, KEY_BYTES_MAX};
 pub(crate) use block::matching;
 pub(crate) use child::signature;
@@ -111,10 +113,13 @@ pub struct Head {
     /// The run that invoked it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Caller>,
+    /// The terms on which it was accepted, if its workflow has limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<Box<Terms>>,
     /// Its variables.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub vars: Vars,
-    /// When it times out as a whole.
+    /// When it times out as a whole; before it begins, when it is too late to begin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Time>,
     /// The events that cancel it.
@@ -186,6 +191,7 @@ impl Run {
                 started: at,
                 status: Status::Open,
                 parent,
+                terms: None,
                 vars: Vars::new(),
                 due: None,
                 cancel_on: Vec::new(),
@@ -206,6 +212,33 @@ impl Run {
             gone: BTreeSet::new(),
             weight: weight::Weight::default(),
         }
+    }
+
+    /// Gives a run that has not begun its terms.
+    pub fn accept(&mut self, terms: Terms) {
+        self.head.due = terms.start_by;
+        if terms.start_by.is_some() {
+            self.dirty.insert(FrameId::ROOT);
+        }
+        self.head.terms = Some(Box::new(terms));
+    }
+
+    /// Whether it has begun: before that, it stands in the queue.
+    pub fn has_begun(&self) -> bool {
+        self.version > 0
+    }
+
+    /// Whether it may not go on, now or before it has begun, until it was claimed through its gate.
+    pub(crate) fn needs_claim(&self) -> bool {
+        let terms = self.head.terms.as_ref().filter(|_| !self.is_ended());
+        terms.is_some_and(|terms| if self.has_begun() { !terms.gate.slots.is_empty() } else { terms.queues() })
+    }
+
+    /// Its row in the queue while it has not begun.
+    pub(crate) fn place_in_line(&self) -> Option<Key> {
+        let terms = self.head.terms.as_ref().filter(|_| !self.has_begun() && self.needs_claim())?;
+        let ready = terms.ready(self.id.workflow);
+        Some(Key::in_queue(ready, &terms.gate, self.position, self.id))
     }
 
     /// Whether it has ended.

@@ -329,10 +329,8 @@ fn check_size(commit: &Commit) -> Result<usize, CommitError> {
 
 /// The row of a run in the queue.
 fn queue_row(ready: Ready, gate: &Gate, order: Position, run: RunId) -> (Key, Vec<u8>) {
-    match gate.is_open() {
-        true => (Key::queue(ready, order, run), Vec::new()),
-        false => (Key::gated(ready, gate.lane(), order, run), gate_value(gate)),
-    }
+    let value = if gate.is_open() { Vec::new() } else { gate_value(gate) };
+    (Key::in_queue(ready, gate, order, run), value)
 }
 
 /// What a key counts for in the size of a commit: about the longest there is.

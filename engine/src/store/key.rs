@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use wf_dsl::Time;
 
-use super::gate::LimitId;
+use super::gate::{Gate, LimitId};
 use super::{Due, InboxKey, Ready};
 use crate::ids::{EventId, FrameId, Position, RunId};
 
@@ -292,6 +292,14 @@ impl Key {
             &run.bytes(),
         ];
         Key::build(Table::Gated, &parts)
+    }
+
+    /// [`Key::queue`], or [`Key::gated`] if the gate asks for anything.
+    pub fn in_queue(ready: Ready, gate: &Gate, order: Position, run: RunId) -> Self {
+        match gate.is_open() {
+            true => Key::queue(ready, order, run),
+            false => Key::gated(ready, gate.lane(), order, run),
+        }
     }
 
     /// All rows of a workflow's runs that must pass a gate.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value as Json;
 use wf_dsl::{InputFile, Period, Plan, Project, ProjectInput, Time};
+use wf_engine::History;
 
 use crate::kinds;
 
@@ -103,7 +104,8 @@ impl Case {
 
     /// An engine with the plans and the kinds of the tests, to be built.
     pub(crate) fn engine(&self, calls: &kinds::Calls) -> wf_engine::Builder {
-        wf_engine::Engine::builder().plans(self.plans()).kinds(kinds::all(calls)).retention(None)
+        let all = History { records: u64::MAX, bytes: u64::MAX };
+        wf_engine::Engine::builder().plans(self.plans()).kinds(kinds::all(calls)).retention(None).history(all)
     }
 
     /// The plans, read from what would be stored.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
+use wf_engine::limits::Terms;
 use wf_engine::run::{Caller, Fact, Hash, Place, Record, Run, Trigger};
 use wf_engine::store::{Head, Key, Row, Table, Turn};
 use wf_engine::{FrameId, MemoryStore, RunId, Time};
@@ -25,6 +26,7 @@ pub(crate) struct History {
     plan: Hash,
     started: Time,
     parent: Option<Caller>,
+    terms: Option<Terms>,
 }
 
 impl History {
@@ -32,7 +34,9 @@ impl History {
     pub(crate) fn newborn(&self) -> Run {
         let data = wf_engine::Value::Null;
         let trigger = Trigger { id: String::new(), name: String::new(), ts: self.started, data };
-        Run::new(self.id, self.plan.0, Arc::new(trigger), self.parent.clone(), self.started)
+        let mut run = Run::new(self.id, self.plan.0, Arc::new(trigger), self.parent.clone(), self.started);
+        self.terms.iter().cloned().for_each(|terms| run.accept(terms));
+        run
     }
 }
 
@@ -70,8 +74,8 @@ pub(crate) fn check(case: &str, store: &MemoryStore) -> Vec<History> {
         histories.push(history);
     }
     let mut bringing = BTreeSet::new();
-    for row in rows.of(Table::Queue) {
-        bringing.insert(row.key.as_queue().unwrap().2);
+    for row in rows.of(Table::Queue).chain(rows.of(Table::Gated)) {
+        bringing.insert(row.key.queued_run().unwrap());
     }
     for row in rows.of(Table::Timer) {
         // The timer of an event that was sent with a delay belongs to no run.
@@ -87,7 +91,7 @@ pub(crate) fn check(case: &str, store: &MemoryStore) -> Vec<History> {
 
 /// What is left behind in a store in which everything has come to rest and all runs have ended.
 pub(crate) fn leftovers(store: &MemoryStore) -> Vec<Key> {
-    let left = [Table::Queue, Table::Timer, Table::Wait, Table::Cancel, Table::Frame];
+    let left = [Table::Queue, Table::Gated, Table::Timer, Table::Wait, Table::Cancel, Table::Frame];
     let rows = store.rows().into_iter().map(|row| row.key);
     rows.filter(|key| key.table().is_some_and(|table| left.contains(&table))).collect()
 }
@@ -112,7 +116,8 @@ fn check_run(case: &str, rows: &Rows, id: RunId, row: &Row) -> History {
     let plan: Hash = serde_json::from_value(kept["plan"].clone()).unwrap();
     let started = Time(kept["started"].as_i64().unwrap());
     let parent: Option<Caller> = kept.get("parent").map(|parent| serde_json::from_value(parent.clone()).unwrap());
-    let history = History { id, records, plan, started, parent };
+    let terms: Option<Terms> = kept.get("terms").map(|terms| serde_json::from_value(terms.clone()).unwrap());
+    let history = History { id, records, plan, started, parent, terms };
     let (records, mut replay) = (&history.records, history.newborn());
     let (before, after) = records.split_at(usize::try_from(head.records).unwrap());
     before.iter().for_each(|record| replay.apply(record));

@@ -1,0 +1,109 @@
+//! Terms: what a workflow's limits said of an event when it was accepted, frozen with the run.
+
+use serde::{Deserialize, Serialize};
+use wf_dsl::{EvalError, Form, Limits, Time, Value};
+
+use crate::run::EventScope;
+use crate::store::{Gate, LimitId, Pace, Ready, Slot};
+
+/// The greatest priority, and the smallest with its sign changed; beyond, it counts as the nearest.
+pub const PRIORITY_MAX: i64 = 100;
+/// Where a run of priority 0 stands in the queue: smaller goes first, and [`Ready::WOKEN`] before all.
+const MIDDLE: i64 = 1 + PRIORITY_MAX;
+
+/// The terms on which a run was accepted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Terms {
+    /// Its place in the queue before it begins: smaller goes first.
+    pub priority: u8,
+    /// What it must pass to begin.
+    #[serde(default, skip_serializing_if = "Gate::is_open")]
+    pub gate: Gate,
+    /// When it is too late to begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_by: Option<Time>,
+}
+
+impl Terms {
+    /// Evaluates the keys of limits in the scope of an event.
+    ///
+    /// # Errors
+    /// An expression that fails.
+    pub(crate) fn of(workflow: u16, limits: &Limits, scope: &EventScope<'_>) -> Result<Self, EvalError> {
+        let id = |rule: &str, key: Option<&Form>, project: bool| -> Result<LimitId, EvalError> {
+            let key = key.map_or(Ok(String::new()), |key| Ok(key.fill(scope)?.canonical()))?;
+            let workflow = workflow.to_be_bytes();
+            let owner: &[u8] = if project { &[] } else { &workflow };
+            Ok(LimitId::of(&[rule.as_bytes(), owner, key.as_bytes()]))
+        };
+        let slots = limits.concurrency.iter().enumerate().map(|(n, rule)| {
+            // Both rules of a workflow may have the same key; those of a project are one, whichever workflow has them.
+            let name = if rule.project { "concurrency" } else { ["concurrency 1", "concurrency 2"][n.min(1)] };
+            Ok(Slot { of: id(name, rule.key.as_ref(), rule.project)?, limit: rule.limit })
+        });
+        let slots = slots.collect::<Result<_, EvalError>>()?;
+        let pace = match &limits.throttle {
+            Some(rule) => Some(Pace {
+                of: id("throttle", rule.key.as_ref(), false)?,
+                every_us: every_us(rule.per.0, rule.limit),
+                burst: rule.burst,
+            }),
+            None => None,
+        };
+        let priority = match limits.priority.as_ref().map(|form| form.fill(scope)).transpose()? {
+            Some(Value::Int(priority)) => priority,
+            _ => 0,
+        };
+        let start_by = match limits.start_within.as_ref().map(|form| form.fill(scope)).transpose()? {
+            Some(Value::Period(within)) => Some(Time(scope.now.0.saturating_add(within.0.max(0)))),
+            _ => None,
+        };
+        let priority = u8::try_from(MIDDLE - priority.clamp(-PRIORITY_MAX, PRIORITY_MAX)).expect("between 1 and 201");
+        Ok(Terms { priority, gate: Gate { slots, pace }, start_by })
+    }
+
+    /// Whether a run has to stand in line before it begins.
+    pub(crate) fn queues(&self) -> bool {
+        !self.gate.is_open() || i64::from(self.priority) != MIDDLE
+    }
+
+    /// What the run must pass to go on after it was parked.
+    pub(crate) fn gate_of_woken(&self) -> Gate {
+        Gate { slots: self.gate.slots.clone(), pace: None }
+    }
+
+    /// Where the run stands before it begins.
+    pub(crate) fn ready(&self, workflow: u16) -> Ready {
+        Ready { workflow, priority: self.priority }
+    }
+}
+
+/// The interval of a throttle, in microseconds: at least one.
+fn every_us(per_ms: i64, limit: u32) -> u64 {
+    let per_us = u64::try_from(per_ms).unwrap_or(0).saturating_mul(1_000);
+    (per_us / u64::from(limit.max(1))).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interval_is_the_period_divided_by_the_limit() {
+        assert_eq!(every_us(60_000, 50), 1_200_000);
+        assert_eq!(every_us(1, 1_000_000), 1);
+        assert_eq!(every_us(60_000, 7), 8_571_428);
+    }
+
+    fn free() -> Terms {
+        Terms { priority: MIDDLE as u8, ..Terms::default() }
+    }
+
+    #[test]
+    fn only_what_asks_for_something_stands_in_line() {
+        assert!(!free().queues());
+        assert!(Terms { priority: 1, ..free() }.queues());
+        let slot = Slot { of: LimitId([0; 16]), limit: 1 };
+        assert!(Terms { gate: Gate { slots: vec![slot], pace: None }, ..free() }.queues());
+    }
+}
