@@ -80,8 +80,9 @@ impl State {
         }
     }
 
-    /// The state of a run: of its frames, what counts most.
-    pub(super) fn of(run: &Run, plan: &Plan, kinds: Option<&BTreeSet<String>>) -> State {
+    /// The state of a run: of its frames, what counts most. It is blocked if its plan names a kind that is not among
+    /// `kinds`, if these are known.
+    pub fn of(run: &Run, plan: &Plan, kinds: Option<&BTreeSet<String>>) -> State {
         if let Some(ended) = State::ended(run.head.status) {
             return ended;
         }

@@ -14,7 +14,7 @@ use crate::world::{self, Weather, World};
 const CASES: &str = "../../../tests/runs";
 
 /// Runs a check on every case, all at once on the cores there are.
-fn each(check: impl Fn(&Case) + Sync) {
+pub(crate) fn each(check: impl Fn(&Case) + Sync) {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/runs");
     let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));

@@ -18,6 +18,7 @@ mod races;
 mod render;
 mod retention;
 mod secrets;
+mod states;
 mod unsupported;
 mod virtual_time;
 mod world;
