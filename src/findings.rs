@@ -1,5 +1,7 @@
 //! Findings for people, for programs, and for GitHub's annotations.
 
+mod frame;
+
 use std::sync::Arc;
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
@@ -56,10 +58,15 @@ impl Found {
         let Found { sources, list } = self.harmless();
         let mut shown = String::new();
         for finding in &list {
-            handler.render_report(&mut shown, &Report::new(finding, &sources)).expect("a string takes every text");
+            for (place, report) in Report::new(finding, &sources).apart().enumerate() {
+                if place > 0 {
+                    shown.push('\n');
+                }
+                handler.render_report(&mut shown, &report).expect("a string takes every text");
+            }
             shown.push('\n');
         }
-        shown
+        if look.is_terminal { frame::cut(&shown, look.columns) } else { shown }
     }
 
     /// One JSON object; `files` is how many files were checked.
@@ -122,7 +129,7 @@ mod tests {
 
     use super::*;
 
-    const PLAIN: Look = Look { is_terminal: false, colour: false, width: 80 };
+    const PLAIN: Look = Look { is_terminal: false, colour: false, width: 80, columns: 80 };
 
     /// A file with an error at `ghost`.
     fn found(path: &str) -> Found {
@@ -149,6 +156,30 @@ mod tests {
         let shown = found("\u{1b}]0;a\u{7}.yaml").human(PLAIN);
         assert!(!shown.contains(['\u{1b}', '\u{7}']), "{shown}");
         assert!(shown.contains("`ghost` is no step") && shown.contains("?]0;a?.yaml:4:11"), "{shown}");
+    }
+
+    #[test]
+    fn reports_fit_their_terminal() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/look");
+        let mut project = wf_engine::folder::read(&[folder.into()]).unwrap()[0].check(&wf_stdlib::catalog());
+        let list = std::mem::take(&mut project.findings).sorted();
+        assert!(list.len() >= 20, "{} findings", list.len());
+        let mut sources = Sources::default();
+        for (_, file) in project.sources.iter() {
+            sources.add(file.path.rsplit_once("look/").unwrap().1, Arc::clone(&file.text));
+        }
+        let found = Found::new(sources, list);
+        let mut settings = insta::Settings::clone_current();
+        settings.set_snapshot_path("../tests/cli/snapshots");
+        settings.set_prepend_module_to_snapshot(false);
+        settings.set_omit_expression(true);
+        for (name, columns, colour) in [("80", 80, false), ("160", 160, false), ("160_in_colour", 160, true)] {
+            let look = Look { is_terminal: true, colour, width: columns.min(120), columns };
+            let shown = found.human(look);
+            let wide: Vec<_> = shown.lines().filter(|line| console::measure_text_width(line) > columns).collect();
+            assert!(wide.is_empty(), "wider than {columns}: {wide:#?}");
+            settings.bind(|| insta::assert_snapshot!(format!("reports_at_{name}"), shown.replace('\u{1b}', "␛")));
+        }
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(crate) struct Look {
     pub(crate) colour: bool,
     /// Columns for text that is wrapped.
     pub(crate) width: usize,
+    /// Columns that there are.
+    pub(crate) columns: usize,
 }
 
 impl Look {
@@ -40,6 +42,7 @@ impl Look {
             is_terminal,
             colour: is_terminal && !dumb && !is_set("NO_COLOR"),
             width: width.clamp(WIDTH_MIN, WIDTH_MAX),
+            columns: width.max(WIDTH_MIN),
         }
     }
 
@@ -144,7 +147,7 @@ mod tests {
 
     #[test]
     fn without_colour_a_text_is_itself() {
-        let plain = Look { is_terminal: false, colour: false, width: 80 };
+        let plain = Look { is_terminal: false, colour: false, width: 80, columns: 80 };
         assert_eq!(plain.red("x"), "x");
         assert_eq!(Look { colour: true, ..plain }.red("x"), "\u{1b}[31mx\u{1b}[0m");
     }

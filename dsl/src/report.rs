@@ -6,7 +6,7 @@ mod json;
 use std::fmt;
 use std::sync::Arc;
 
-use miette::{LabeledSpan, NamedSource, SourceCode};
+use miette::{LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 
 use crate::diagnostic::{Diagnostic, Label, Severity};
 use crate::source::{FileId, Source, Sources, Span};
@@ -26,7 +26,7 @@ pub struct Report {
     code: Option<String>,
     severity: miette::Severity,
     help: Option<String>,
-    source: Option<NamedSource<Arc<str>>>,
+    source: Option<Shown>,
     labels: Vec<LabeledSpan>,
     elsewhere: Vec<Report>,
 }
@@ -53,6 +53,12 @@ impl Report {
         let others = finding.related.iter().filter(|label| label.span.file != home);
         report.elsewhere = others.map(|label| Report::elsewhere(label, sources)).collect();
         report
+    }
+
+    /// The report without the places in other files, and a report for each of those, in this order.
+    pub fn apart(mut self) -> impl Iterator<Item = Report> {
+        let elsewhere = std::mem::take(&mut self.elsewhere);
+        std::iter::once(self).chain(elsewhere)
     }
 
     /// A place in another file.
@@ -85,7 +91,7 @@ impl Report {
         if line.len() <= LINE_BYTES_MAX {
             self.labels.push(labelled(primary, 0, true));
             self.labels.extend(others.iter().map(|label| labelled(label, 0, false)));
-            self.source = Some(NamedSource::new(&source.path, source.text.clone()));
+            self.source = Some(Shown { name: source.path.clone(), text: source.text.clone() });
         } else {
             // A file without line breaks would fill the screen.
             let (from, text) = source.excerpt(primary.span);
@@ -94,8 +100,30 @@ impl Report {
             self.labels.push(labelled(&cut, from, true));
             let place = source.place(primary.span);
             let name = format!("{}:{}:{}", source.path, place.line, place.column);
-            self.source = Some(NamedSource::new(name, text));
+            self.source = Some(Shown { name, text });
         }
+    }
+}
+
+/// A text for miette, with columns in characters.
+struct Shown {
+    name: String,
+    text: Arc<str>,
+}
+
+impl SourceCode for Shown {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        lines_before: usize,
+        lines_after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let read = self.text.read_span(span, lines_before, lines_after)?;
+        let start = read.span().offset();
+        let before = self.text.get(start.saturating_sub(read.column())..start);
+        let column = before.map_or(read.column(), |before| before.chars().count());
+        let (span, line, lines) = (*read.span(), read.line(), read.line_count());
+        Ok(Box::new(MietteSpanContents::new_named(self.name.clone(), read.data(), span, line, column, lines)))
     }
 }
 

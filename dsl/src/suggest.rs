@@ -41,6 +41,17 @@ pub fn did_you_mean<'c>(written: &str, candidates: impl IntoIterator<Item = &'c 
     suggest(written, candidates).map(|name| format!("did you mean `{name}`?"))
 }
 
+/// How many names a help lists.
+const NAMES_LISTED_MAX: usize = 8;
+
+/// Names for a help: "`a`, `b`", and `…` for those that are too many.
+pub(crate) fn listed<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
+    let mut names = names.into_iter().map(|name| format!("`{name}`"));
+    let mut listed: Vec<String> = names.by_ref().take(NAMES_LISTED_MAX).collect();
+    listed.extend(names.next().map(|_| "…".to_owned()));
+    listed.join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -58,8 +58,12 @@ fn rendered(project: &Project, findings: &[Diagnostic]) -> String {
     let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor()).with_width(80);
     let mut text = String::new();
     for finding in findings {
-        let report = Report::new(finding, &project.sources);
-        handler.render_report(&mut text, &report).expect("a text takes what is written");
+        for (place, report) in Report::new(finding, &project.sources).apart().enumerate() {
+            if place > 0 {
+                text.push('\n');
+            }
+            handler.render_report(&mut text, &report).expect("a text takes what is written");
+        }
     }
     text
 }

@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_long_table_ends() {
-        let look = Look { is_terminal: false, colour: false, width: 60 };
+        let look = Look { is_terminal: false, colour: false, width: 60, columns: 60 };
         let rows = |n| table(&vec![mail("mailer"); n], look).lines().count();
         assert_eq!((rows(0), rows(1), rows(SHOWN_MAX), rows(SHOWN_MAX + 1)), (0, 2, SHOWN_MAX + 1, SHOWN_MAX + 2));
         let expected = "Sent 1 message\n  2031-05-01 09:00:00  email  Ada <ada@example.org>  Welcome\n";

@@ -6,7 +6,7 @@ use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Missed};
 use crate::form::Form;
 use crate::source::{Sources, Span};
-use crate::suggest::suggest;
+use crate::suggest::{listed, suggest};
 use crate::types::Type;
 use crate::value::Value;
 
@@ -76,7 +76,8 @@ pub(super) fn check(infer: &mut Infer<'_>, form: &Form, wanted: &Type, subject: 
                         missing.retain(|name| **name != meant);
                         diagnostic.help(help)
                     }
-                    None => diagnostic,
+                    None if wanted_fields.is_empty() => diagnostic.help("it has none"),
+                    None => diagnostic.help(format!("it has {}", listed(wanted_fields.keys().map(String::as_str)))),
                 });
             }
         }
@@ -84,12 +85,14 @@ pub(super) fn check(infer: &mut Infer<'_>, form: &Form, wanted: &Type, subject: 
     if !missing.is_empty() {
         let names = missing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         let span = key_span(infer, form, subject);
-        infer.say(Diagnostic::error(subject.code, span, format!("{} needs {names}", subject.of)).help(format!(
-            "add {} to `{}`",
-            if missing.len() == 1 { "it" } else { "them" },
-            subject.key
-        )));
+        let finding = Diagnostic::error(subject.code, span, format!("{} needs {names}", subject.of));
+        infer.say(finding.help(format!("add {} to `{}`", to_add(missing.iter().copied()), subject.key)));
     }
+}
+
+/// What is missing, as it is to be written: "`a: …` and `b: …`".
+pub(super) fn to_add<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    names.map(|name| format!("`{name}: …`")).collect::<Vec<_>>().join(" and ")
 }
 
 /// Where the mapping's key stands: what is missing is reported at the nearest thing that is there.

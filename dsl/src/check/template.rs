@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use indexmap::IndexMap;
 
 use super::infer::{Infer, Secrets, Typed};
-use super::{forms, ty};
+use super::{fields, forms, ty};
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Missed};
 use crate::form::Form;
@@ -170,7 +170,8 @@ fn one(infer: &mut Infer<'_>, name: &str, wanted: &Wanted<'_>) -> Vec<Diagnostic
     if !needed.is_empty() {
         let names = needed.iter().map(|param| format!("`{param}`")).collect::<Vec<_>>().join(", ");
         let message = format!("the template `{name}` needs {names}");
-        let help = "add it to `with`, or mark it as optional in the template's front matter with a `?`";
+        let add = fields::to_add(needed.iter().copied());
+        let help = format!("add {add} to `with`, or mark it as optional in the template's front matter: `name?: …`");
         found.push(Diagnostic::error(Code::TEMPLATE, wanted.span, message).help(help));
     }
     found

@@ -9,12 +9,9 @@ use crate::form::Form;
 use crate::plan::{Body, Step};
 use crate::project::Project;
 use crate::source::Span;
-use crate::suggest::did_you_mean;
+use crate::suggest::{did_you_mean, listed};
 use crate::types::Type;
 use crate::value::Value;
-
-/// How many names a help lists.
-const NAMES_LISTED_MAX: usize = 8;
 
 /// An error about a name that does not exist in its file.
 fn missing(span: Span, message: String) -> Diagnostic {
@@ -30,9 +27,7 @@ fn error(span: Span, message: String, name: &str, what: &str, names: &[&str]) ->
     if names.is_empty() {
         return diagnostic;
     }
-    let listed: Vec<_> = names.iter().take(NAMES_LISTED_MAX).map(|name| format!("`{name}`")).collect();
-    let more = if names.len() > NAMES_LISTED_MAX { ", …" } else { "" };
-    diagnostic.help(format!("{what} {}{more}", listed.join(", ")))
+    diagnostic.help(format!("{what} {}", listed(names.iter().copied())))
 }
 
 /// A root that does not exist, or not here.

@@ -6,7 +6,7 @@ use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Findings, Missed};
 use crate::plan::{Body, ListIx, Owner, Role, StepIx, Workflow};
 use crate::source::Spanned;
-use crate::suggest::did_you_mean;
+use crate::suggest::{did_you_mean, listed};
 
 /// A `next` that was read before its target.
 pub(super) struct Jump {
@@ -117,14 +117,18 @@ fn unknown(workflow: &Workflow, from: ListIx, target: &Spanned<String>) -> Diagn
         .missed(Missed::InFile);
     match nearest(workflow, from, &target.value) {
         Some(help) => finding.help(help),
-        None => finding.help("`next` names the id of a step"),
+        None => finding.help(format!("from here it can name {}", listed(reachable(workflow, from)))),
     }
 }
 
 /// The id that was probably meant: one that can be reached, if there is one.
 fn nearest(workflow: &Workflow, from: ListIx, id: &str) -> Option<String> {
-    let reachable = |ix: &u32| refusal(workflow, from, StepIx(*ix)).is_none();
-    let count = u32::try_from(workflow.steps.len()).unwrap_or(u32::MAX);
-    let ids = |ix: u32| &*workflow.step(StepIx(ix)).id;
-    did_you_mean(id, (0..count).filter(reachable).map(ids)).or_else(|| did_you_mean(id, (0..count).map(ids)))
+    let all = workflow.steps.iter().map(|step| &*step.id);
+    did_you_mean(id, reachable(workflow, from)).or_else(|| did_you_mean(id, all))
+}
+
+/// The steps that a `next` in this list can name.
+fn reachable(workflow: &Workflow, from: ListIx) -> impl Iterator<Item = &str> {
+    let steps = (0..).map(StepIx).zip(&workflow.steps);
+    steps.filter(move |(ix, _)| refusal(workflow, from, *ix).is_none()).map(|(_, step)| &*step.id)
 }

@@ -80,8 +80,8 @@ impl Reader<'_> {
         } else {
             let finding = Diagnostic::error(Code::STEP_ID, id.span, format!("the id `{text}` is not snake_case"));
             let snake = literal::snake_case(text);
-            Some(if snake.is_empty() {
-                finding.help("ids are like `send_mail`")
+            Some(if snake.is_empty() || !text.is_ascii() {
+                finding.help("ids have the letters `a` to `z`, digits and `_`, like `send_mail`")
             } else {
                 finding.help(format!("write `{snake}`"))
             })

@@ -14,7 +14,9 @@ pub(super) fn explain(error: &ScanError, file: FileId, text: &str, start: usize)
     if matches!(error.kind(), ErrorKind::RecursionLimitExceeded) {
         return too_deep(place);
     }
-    let finding = Diagnostic::error(Code::YAML, place, message(error.kind()));
+    let message = message(error.kind());
+    let place = if message == TAB { tab_from(text, at, file).unwrap_or(place) } else { place };
+    let finding = Diagnostic::error(Code::YAML, place, message);
     match help(error.kind(), text, at) {
         Some(help) => finding.help(help),
         None => finding,
@@ -26,7 +28,7 @@ pub(super) fn explain_value(error: &serde_yaml::Error, file: FileId, text: &str,
     let at = floor(text, error.location().map_or(start, |location| start + location.index()));
     let place = visible(text, at, file);
     if text[place.start..place.end].starts_with('\t') {
-        return Diagnostic::error(Code::YAML, place, "a tab cannot stand here").help("indent with spaces");
+        return Diagnostic::error(Code::YAML, place, TAB).help("indent with spaces");
     }
     if line(text, at).starts_with('%') {
         let message = "directives such as `%YAML` are not part of the language";
@@ -42,6 +44,8 @@ pub(super) fn too_deep(span: Span) -> Diagnostic {
     Diagnostic::error(Code::YAML, span, message).help("move the inner part to a workflow of its own and `invoke` it")
 }
 
+const TAB: &str = "a tab cannot stand here";
+
 fn message(kind: &ErrorKind) -> String {
     let phrase = match kind {
         ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement => "a `:` cannot stand here",
@@ -55,7 +59,7 @@ fn message(kind: &ErrorKind) -> String {
         | ErrorKind::TabInBlockIndentation
         | ErrorKind::TabInIndentation
         | ErrorKind::TabAtBlockScalarStart
-        | ErrorKind::TabInPlainScalar => "a tab cannot stand here",
+        | ErrorKind::TabInPlainScalar => TAB,
         ErrorKind::UnclosedQuotedScalar => "this quote is never closed",
         ErrorKind::InvalidQuotedScalarIndent => "a quoted text goes on here, and is not indented",
         ErrorKind::UnclosedFlowCollection { .. }
@@ -138,6 +142,14 @@ fn visible(text: &str, at: usize, file: FileId) -> Span {
             Span { file, start, end: seen.len() }
         }
     }
+}
+
+/// The first tab at a place or in the indentation of a later line: of a text that goes on there, the parser names the
+/// start.
+fn tab_from(text: &str, at: usize, file: FileId) -> Option<Span> {
+    let in_indentation = |tab: &usize| *tab == at || text[..*tab].trim_end_matches([' ', '\t']).ends_with('\n');
+    let start = text[at..].match_indices('\t').map(|(tab, _)| at + tab).find(in_indentation)?;
+    Some(Span { file, start, end: start + 1 })
 }
 
 /// The line around a byte.
