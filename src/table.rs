@@ -76,7 +76,7 @@ fn one_line(text: &str) -> String {
 mod tests {
     use super::*;
 
-    const WIDE: Look = Look { is_terminal: false, colour: false, width: 80 };
+    const WIDE: Look = Look { is_terminal: false, colour: false, width: 80, columns: 80 };
 
     fn table() -> Table {
         let mut table = Table::new(&["ID", "NAME", "N"], 1);
