@@ -1,6 +1,10 @@
-//! `wf test` on the example project.
+//! Workflow tests of the example projects: `wf test`, and what it does.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
+
+use wf_dsl::{Happens, Project};
+use wf_engine::testing::Suite;
 
 use crate::binary::{Desk, Said, said};
 
@@ -27,4 +31,37 @@ fn they_take_every_step_case_and_handler() {
     assert_eq!(coverage["missed"], serde_json::json!([]));
     assert_eq!(coverage["taken"], coverage["total"]);
     assert!(coverage["total"].as_u64() >= Some(40), "{coverage}");
+}
+
+/// The project of the language's examples, as its files are written, without the limits that the engine refuses.
+fn examples_of_the_language() -> Project {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/examples/language");
+    let mut folders = wf_engine::folder::read(&[root]).unwrap();
+    let folder = &mut folders[0];
+    let project = folder.check(&wf_stdlib::catalog());
+    for workflow in &project.workflows {
+        let Some(refused) = wf_engine::unsupported(workflow).into_iter().next() else { continue };
+        let file = &mut folder.input.files[refused.span.file.0 as usize];
+        let text = String::from_utf8(file.bytes.clone()).unwrap();
+        let start = text[..refused.span.start].rfind("limits:").unwrap();
+        file.bytes.drain(start..refused.span.end);
+    }
+    folder.check(&wf_stdlib::catalog())
+}
+
+#[test]
+fn the_examples_of_the_language_run_as_they_are_written() {
+    let project = examples_of_the_language();
+    assert_eq!(project.findings.iter().map(|found| found.message.as_str()).collect::<Vec<_>>(), [""; 0]);
+    let restarts = |test: &wf_dsl::TestCase| test.script.iter().any(|entry| matches!(entry.what, Happens::Restart));
+    assert!(project.tests.iter().flat_map(|file| &file.cases).any(restarts), "no case restarts");
+    let suite = Suite::new(&project, |_| true).unwrap();
+    assert_eq!(suite.plans().len(), project.workflows.len(), "every workflow has a test");
+    let report = suite.run(NonZeroUsize::new(2).unwrap()).unwrap();
+    for case in report.cases.iter().filter(|case| !case.passed()) {
+        let unmet: Vec<_> = case.unmet.iter().map(|unmet| format!("{unmet:?}")).collect();
+        panic!("{}: {}\n{}\n{}", case.file, case.case, unmet.join("\n"), case.story.join("\n"));
+    }
+    assert!(report.cases.len() >= 50, "{} cases", report.cases.len());
+    assert!(report.coverage.missed.is_empty(), "{:#?}", report.coverage.missed);
 }
