@@ -1,7 +1,7 @@
 //! `wf dead`
 
 use serde_json::{Value as Json, json};
-use wf_engine::{RunId, RunLine};
+use wf_engine::{Retry, RunId, RunLine};
 
 use crate::desk::{StoreArgs, failed};
 use crate::exit::{Exit, Failure};
@@ -16,6 +16,8 @@ use crate::when::minute;
 pub(crate) enum Command {
     /// List failed runs by workflow and error code, the newest failure first
     List(List),
+    /// Let failed runs go on from the step that failed
+    Retry(Chosen),
     /// Forget failed runs for good
     Drop(Chosen),
 }
@@ -51,6 +53,7 @@ pub(crate) struct Chosen {
 pub(crate) fn run(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::List(args) => list(&args),
+        Command::Retry(args) => retry_all(&args),
         Command::Drop(args) => drop_all(&args),
     }
 }
@@ -107,6 +110,17 @@ fn drop_all(args: &Chosen) -> Result<Exit, Failure> {
             operator.drop_dead(run.run).await.map_err(failed)?;
         }
         talk(&format!("dropped {}", count(runs.len(), "run")));
+        Ok(Exit::Success)
+    })
+}
+
+fn retry_all(args: &Chosen) -> Result<Exit, Failure> {
+    args.store.operate(async |operator| {
+        let Some(runs) = args.chosen(operator, "retry").await? else { return Ok(Exit::Success) };
+        for run in &runs {
+            operator.retry(run.run, &Retry::default()).await.map_err(failed)?;
+        }
+        talk(&format!("retried {}: they go on when an engine has this store", count(runs.len(), "run")));
         Ok(Exit::Success)
     })
 }

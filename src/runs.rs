@@ -5,6 +5,7 @@ mod export;
 pub(crate) mod line;
 mod list;
 mod replay;
+mod retry;
 mod show;
 mod watch;
 
@@ -23,6 +24,8 @@ pub(crate) enum Command {
     Watch(watch::Args),
     /// Ask runs to end; their `finally` runs
     Cancel(cancel::Args),
+    /// Let a failed run go on, with the keys that it had: what was done is not done again
+    Retry(retry::Args),
     /// Do it over: a new run with the data of an old one
     Replay(replay::Args),
     /// Print all that is known of a run as JSON
@@ -45,6 +48,7 @@ pub(crate) fn run(command: Command) -> Result<Exit, Failure> {
         Command::Show(args) => show::run(&args),
         Command::Watch(args) => watch::run(&args),
         Command::Cancel(args) => cancel::run(&args),
+        Command::Retry(args) => retry::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Export(args) => export::run(&args),
     }

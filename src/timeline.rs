@@ -174,6 +174,7 @@ impl<'a> Timeline<'a> {
                 };
                 (Some(step), how)
             }
+            Fact::Retried { step, .. } => (step.as_ref(), "is retried".to_owned()),
             Fact::KeyTaken { step, .. } => (Some(step), "waits for another step with its idempotency key".to_owned()),
             Fact::CancelRequested { reason } => (None, format!("is being cancelled: {reason}")),
             Fact::RunEnded { status: Status::Failed, failure: Some(failure), .. } if failure.step.is_none() => {

@@ -46,6 +46,14 @@ impl Registry {
         awaited.get(event).into_iter().flatten().filter_map(|signature| signature.key(data)).collect()
     }
 
+    /// Whether an event of this name starts a workflow or may end a wait.
+    pub(crate) fn hears(&self, event: &str) -> bool {
+        let is_trigger = |trigger: &wf_dsl::Trigger| matches!(trigger, wf_dsl::Trigger::Event { event: name, .. } if name.value == event);
+        let awaited = self.awaited.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        awaited.contains_key(event)
+            || self.iter().any(|(_, definition)| definition.plan.workflow.triggers.iter().any(is_trigger))
+    }
+
     /// The newest definition of every workflow, with its number, in the order of their names.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u16, &Arc<Definition>)> {
         self.newest.values().map(|(number, definition)| (*number, definition))

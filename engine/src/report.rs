@@ -124,7 +124,7 @@ pub(crate) async fn records(store: &dyn Store, loaded: &Loaded) -> Result<Vec<Re
 }
 
 /// The same, and how many records after the birth have been dropped.
-async fn history(store: &dyn Store, loaded: &Loaded) -> Result<(Vec<Record>, u64), Error> {
+pub(crate) async fn history(store: &dyn Store, loaded: &Loaded) -> Result<(Vec<Record>, u64), Error> {
     let id = loaded.run.id;
     let mut records = rows::read_records(&Key::head(id), loaded.birth.get().as_bytes())?;
     let born = records.len() as u64;
@@ -137,6 +137,7 @@ async fn history(store: &dyn Store, loaded: &Loaded) -> Result<(Vec<Record>, u64
         | Fact::RunEnded { output, .. }
         | Fact::WaitEnded { output, .. }
         | Fact::Ended { output, .. }
+        | Fact::Retried { state: output, .. }
         | Fact::Forked { keys: Some(output), .. } = &mut record.fact
             && let Some(blob) = output.blob
         {
@@ -252,7 +253,7 @@ impl<'a> Tracker<'a> {
                 line.attempts = line.attempts.max(1) + 1;
                 line.status = "running";
             }),
-            Fact::Entered { step, .. } => {
+            Fact::Entered { step, .. } | Fact::Retried { step: Some(step), .. } => {
                 let workflow = &self.loaded.definition.plan.workflow;
                 let kind = workflow.find(step).map(|ix| workflow.step(ix).kind.value.clone());
                 let line = StepReport {

@@ -54,13 +54,17 @@ pub(crate) struct EventRow {
     /// The first run of the chain of runs and events that led to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) origin: Option<RunId>,
+    /// It tells of the end of a run, or came of an event that does: the end of a run that it starts is not told.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) quiet: bool,
 }
 
 impl EventRow {
     /// An event from outside, received when it happened.
     pub(crate) fn new(id: EventId, name: String, data: Value, at: Time) -> Self {
         let (sender_id, sent_by, replay_of, origin) = (None, None, None, None);
-        EventRow { id, sender_id, name, ts: at, received: at, data, sent_by, replay_of, origin }
+        let quiet = name.starts_with(crate::driver::RUN_EVENTS);
+        EventRow { id, sender_id, name, ts: at, received: at, data, sent_by, replay_of, origin, quiet }
     }
 
     pub(crate) fn to_bytes(&self) -> Vec<u8> {

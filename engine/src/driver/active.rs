@@ -21,6 +21,8 @@ pub(super) struct Active {
     /// The records of its birth, as its head keeps them.
     pub(super) birth: Box<RawValue>,
     pub(super) origin: Option<RunId>,
+    /// It came of an event about a run, so its own end is not told.
+    pub(super) quiet: bool,
     /// The version that is durable.
     pub(super) committed: u64,
     /// The version at which its head and frames were written.
@@ -95,8 +97,8 @@ pub(super) struct Flight {
 
 impl Active {
     pub(super) fn loaded(loaded: Loaded, queued: bool) -> Self {
-        let Loaded { run, definition, birth, snapshot, journal, timers, waits, origin } = loaded;
-        Active { snapshot, journal, timers, waits, queued, origin, ..Active::new(run, definition, birth) }
+        let Loaded { run, definition, birth, snapshot, journal, timers, waits, origin, quiet } = loaded;
+        Active { snapshot, journal, timers, waits, queued, origin, quiet, ..Active::new(run, definition, birth) }
     }
 
     pub(super) fn new(run: Run, definition: Arc<Definition>, birth: Box<RawValue>) -> Self {
@@ -112,6 +114,7 @@ impl Active {
             definition,
             birth,
             origin: None,
+            quiet: false,
             queued: true,
             line: None,
             passed: false,

@@ -328,13 +328,15 @@ impl Driver {
         let turn = if may_begin { run.decide(&cx, Input::Start) } else { Turn::default() };
         let is_alone = |command: &Command| matches!(command, Command::Perform(_) | Command::Look(_));
         let is_short = turn.records.len() <= BIRTH_RECORDS && turn.blobs.is_empty();
-        let decided = !turn.records.is_empty() && is_short && !turn.more && turn.commands.iter().all(is_alone);
+        let is_told = super::ended::is_told(&self.parts.registry, &run, row.quiet);
+        let decided =
+            !turn.records.is_empty() && is_short && !turn.more && !is_told && turn.commands.iter().all(is_alone);
         let (run, mut turn) = if decided { (run, turn) } else { (newborn, Turn::default()) };
         // Its waits are in the commit of its event, and so nothing behind it can have been missed.
         turn.commands.retain(|command| !matches!(command, Command::Look(_)));
 
         let birth = rows::birth_json(&turn.records);
-        let mut active = Active { origin: row.origin, ..Active::new(run, definition.clone(), birth) };
+        let mut active = Active { origin: row.origin, quiet: row.quiet, ..Active::new(run, definition.clone(), birth) };
         let in_line = active.run.needs_claim();
         if !decided && !in_line {
             active.inputs.push_back(Input::Start);
@@ -472,7 +474,7 @@ impl Driver {
 /// An event that a run sends.
 pub(super) fn sent_by(active: &Active, row: EventRow) -> EventRow {
     let origin = Some(active.origin.unwrap_or(active.run.id));
-    EventRow { sent_by: Some(active.run.id), origin, ..row }
+    EventRow { sent_by: Some(active.run.id), origin, quiet: active.quiet || row.quiet, ..row }
 }
 
 /// The rows that remember a sender's id: of this period and of the one before.

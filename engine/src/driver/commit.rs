@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use wf_dsl::{Time, Value};
 
 use super::active::{Active, Flight, Hint};
+use super::load::Loaded;
 use super::{Done, Driver, KeyAnswerOf};
 use crate::error::{Error, ErrorKind};
 use crate::ids::{FrameId, RunId};
@@ -267,6 +268,7 @@ impl Driver {
         if active.run.head.cancel.is_some() {
             commit.writes.push(Write::Delete(Key::cancel(run_id)));
         }
+        self.tell_end(commit, flight, active, now);
         if let Some(caller) = active.run.head.parent.clone() {
             if !planted(Bug::ParentNotWoken) {
                 commit.writes.push(Write::wake(caller.run, caller.order));
@@ -547,4 +549,18 @@ pub(super) fn birth_rows(active: &mut Active) -> (Vec<Write>, Vec<(FrameId, Time
     // The committer writes the head of a run that is born: it alone knows the position.
     commit.writes.retain(|write| !matches!(write, Write::Put(row) if row.key == head));
     (commit.writes, flight.timers)
+}
+
+/// The rows of a run that goes on from the state that its last record brought back: that record, its head, all its
+/// frames, and what wakes it.
+pub(crate) fn retry_writes(loaded: Loaded, record: &Record) -> Vec<Write> {
+    let (mut active, mut flight) = (Active::loaded(loaded, true), Flight::default());
+    active.timers.clear();
+    active.waits.clear();
+    active.run.dirty = active.run.frames.keys().copied().collect();
+    let writes = rows::journal_writes(active.run.id, active.run.version - 1, std::slice::from_ref(record));
+    active.journal.add(&writes);
+    let mut commit = Commit { writes, ..Commit::default() };
+    write_snapshot(&mut commit, &mut flight, &mut active);
+    commit.writes
 }

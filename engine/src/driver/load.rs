@@ -34,6 +34,8 @@ pub(crate) struct Loaded {
     pub(crate) waits: BTreeSet<Key>,
     /// The run at the origin of the chain that led to it.
     pub(crate) origin: Option<RunId>,
+    /// It came of an event about a run.
+    pub(crate) quiet: bool,
 }
 
 /// The rows of a run, all of one moment.
@@ -109,7 +111,17 @@ pub(crate) async fn load(store: &dyn Store, registry: &Registry, id: RunId) -> R
     }
     fill_blobs(store, &mut run).await?;
     run.weigh();
-    Ok(Some(Box::new(Loaded { run, definition, birth, snapshot, journal, timers, waits, origin: event.origin })))
+    Ok(Some(Box::new(Loaded {
+        run,
+        definition,
+        birth,
+        snapshot,
+        journal,
+        timers,
+        waits,
+        origin: event.origin,
+        quiet: event.quiet,
+    })))
 }
 
 /// What a head row holds.

@@ -7,6 +7,7 @@ mod active;
 mod birth;
 mod commit;
 mod cron;
+mod ended;
 pub(crate) mod history;
 mod inbox;
 mod later;
@@ -41,8 +42,10 @@ use crate::upkeep::{Pruned, Retention, Stage};
 
 use active::{Active, Hint};
 pub(crate) use birth::INVOKE;
+pub(crate) use commit::retry_writes;
 pub(crate) use cron::EVENT as TICK;
 pub use cron::WAITING_TICKS_MAX;
+pub(crate) use ended::RUN_EVENTS;
 pub use history::{HISTORY_BYTES_MAX, HISTORY_RECORDS_MAX, History};
 pub(crate) use later::{DELAYED_EVENT, postponed};
 use load::Loaded;

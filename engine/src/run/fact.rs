@@ -299,6 +299,14 @@ pub enum Fact {
         /// Why.
         reason: String,
     },
+    /// The run, which had failed, goes on from an earlier state, as a person asked.
+    Retried {
+        /// The step that is entered again; none if the whole run had timed out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<StepId>,
+        /// The state: its head and its frames as the text of JSON.
+        state: Stored,
+    },
     /// The run ended.
     RunEnded {
         /// How.
@@ -375,6 +383,7 @@ impl Fact {
             | Fact::Ended { output, .. }
             | Fact::RunEnded { output, .. }
             | Fact::UndoAdded { reads: output, .. }
+            | Fact::Retried { state: output, .. }
             | Fact::Opened { then: Some(Exit::Finish(output)), .. } => visit(output),
             Fact::Forked { items, keys, .. } => items.iter().chain(keys).for_each(visit),
             _ => {}

@@ -16,6 +16,7 @@ mod fork;
 mod inbox;
 
 mod key;
+mod retried;
 mod retry;
 mod scope;
 mod undo;
@@ -42,6 +43,7 @@ pub use fact::{ERROR_DATA_BYTES_MAX, ERROR_MESSAGE_BYTES_MAX, Fact, Failure, Rec
 pub use fork::ITEMS_MAX;
 pub use frame::{Block, Exit, FORK_ERRORS_MAX, Fork, Frame, Parent, Place, Role, Tries};
 pub use inbox::{Awaited, AwaitedEvent, Candidate, Inbox, Signature};
+pub(crate) use retried::{NoRetry, Rewound};
 pub(crate) use retry::code_matches;
 pub(crate) use scope::EventScope;
 pub use scope::Live;
@@ -290,6 +292,10 @@ impl Run {
         let worked = self.frames.get(&record.frame).is_some_and(Frame::is_working);
         self.change(record);
         self.version += 1;
+        if matches!(record.fact, Fact::Retried { .. }) {
+            // Its state says itself who works.
+            return;
+        }
         if let Some(frame) = self.frames.get(&record.frame) {
             let works = frame.is_working();
             if works != worked {
@@ -483,6 +489,10 @@ impl Run {
             Fact::CancelRequested { reason } => {
                 self.dirty.insert(*id);
                 self.head.cancel = Some(reason.clone());
+            }
+            Fact::Retried { state, .. } => {
+                self.take_state(state);
+                self.take_in(state);
             }
             Fact::RunEnded { status, output, failure } => {
                 self.dirty.insert(*id);
