@@ -133,15 +133,20 @@ impl<'a> Timeline<'a> {
                 (Some(step), format!("attempt {attempt} was given up; its effect may have happened"))
             }
             Fact::Opened { step: Some(step), role: Role::Undo, iteration, .. } => {
-                let of = iteration.as_ref().map(|iteration| format!(" of {iteration}")).unwrap_or_default();
-                (Some(step), format!("is undone{of}"))
+                let part = iteration.as_ref().map(|iteration| format!(", in {iteration}")).unwrap_or_default();
+                (Some(step), format!("is undone{part}"))
             }
             Fact::Slept { step, until } => (Some(step), format!("sleeps until {}", due(at, *until))),
             Fact::Waited { step, awaited } => {
                 let events = awaited.iter().filter_map(Awaited::event).map(|event| event.event.clone());
-                let until = awaited.iter().filter_map(Awaited::due).min();
-                let until = until.map(|until| format!("the time {}", due(at, until)));
-                (Some(step), format!("waits for {}", events.chain(until).collect::<Vec<_>>().join(" or ")))
+                let events = events.collect::<Vec<_>>().join(" or ");
+                let until = awaited.iter().filter_map(Awaited::due).min().map(|until| due(at, until));
+                let text = match (events.is_empty(), until) {
+                    (_, None) => format!("waits for {events}"),
+                    (true, Some(until)) => format!("waits until {until}"),
+                    (false, Some(until)) => format!("waits for {events}, until {until}"),
+                };
+                (Some(step), text)
             }
             Fact::WaitEnded { step, output, .. } => match output.value.get("event").and_then(Value::as_str) {
                 Some(event) => (Some(step), format!("done: {event} has come")),
