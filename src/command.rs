@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::exit::{Exit, Failure};
-use crate::{completions, dead, events, explain, init, kinds, run, runs, schema, test, validate, why};
+use crate::{completions, dead, events, explain, init, kinds, run, runs, schema, store, test, validate, why};
 
 /// Durable workflows as YAML files, checked before they run.
 #[derive(Debug, Parser)]
@@ -47,6 +47,9 @@ pub(crate) enum Command {
     Events(events::Command),
     /// Say why a run does not go on, or why it ended
     Why(why::Args),
+    /// Look after a store: check, back up, compact, prune, salvage
+    #[command(subcommand)]
+    Store(store::Command),
     /// Say what a finding means, with an example and the same put right
     Explain(explain::Args),
     /// List what a step can do, or describe one kind of step
@@ -68,6 +71,7 @@ impl Command {
             Command::Dead(command) => dead::run(command),
             Command::Events(command) => events::run(command),
             Command::Why(args) => why::run(&args),
+            Command::Store(command) => store::run(command),
             Command::Explain(args) => explain::run(&args),
             Command::Kinds(args) => kinds::run(&args),
             Command::Schema(args) => schema::run(&args),

@@ -23,17 +23,25 @@ pub(crate) struct StoreArgs {
 impl StoreArgs {
     /// Opens the store, does the work, and leaves the store.
     pub(crate) fn operate<T>(&self, work: impl AsyncFnOnce(&Operator) -> Result<T, Failure>) -> Result<T, Failure> {
-        let folder = self.folder()?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| Failure::new(Exit::Unavailable, format!("no threads: {error}")))?;
-        runtime.block_on(async {
-            let store = SledStore::open(&folder, SledOptions::default()).map_err(not_opened)?;
+        self.open(async |store, _| {
             let kinds = wf_stdlib::catalog().iter().map(|kind| kind.name.clone()).collect::<Vec<_>>();
             work(&Operator::of(store).await.map_err(failed)?.kinds(kinds)).await
         })
     }
 
-    fn folder(&self) -> Result<PathBuf, Failure> {
+    /// Opens the store, and does the work with it and its folder.
+    pub(crate) fn open<T>(&self, work: impl AsyncFnOnce(SledStore, &Path) -> Result<T, Failure>) -> Result<T, Failure> {
+        let folder = self.folder()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::new(Exit::Unavailable, format!("no threads: {error}")))?;
+        runtime.block_on(async {
+            let store = SledStore::open(&folder, SledOptions::default()).map_err(not_opened)?;
+            work(store, &folder).await
+        })
+    }
+
+    /// The store's folder.
+    pub(crate) fn folder(&self) -> Result<PathBuf, Failure> {
         let found = match &self.store {
             Some(store) => Some(named(store)?).filter(|store| SledStore::is_at(store)),
             None => nearest(),

@@ -22,6 +22,7 @@ mod kinds;
 mod run;
 mod runs;
 mod schema;
+mod store;
 mod test;
 mod validate;
 mod why;

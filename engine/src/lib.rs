@@ -58,7 +58,7 @@ pub use start::clock_of;
 pub use store::{MemoryStore, SledOptions, SledStore, Store};
 pub use typed::{Closure, kind};
 pub use unsupported::{Unsupported, unsupported};
-pub use upkeep::{KEEP, Pruned, Retention};
+pub use upkeep::{Checked, Difference, Fault, KEEP, Pruned, Retention, check};
 pub use wf_dsl::{
     Catalog, Effect, ErrorCode, Kind, MessageTemplate, Mismatch, Period, Plan, Time, Type, Value, sql, template,
 };

@@ -57,6 +57,9 @@ pub(crate) struct EventRow {
     /// It tells of the end of a run, or came of an event that does: the end of a run that it starts is not told.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) quiet: bool,
+    /// It is for the runs that it starts only: no wait finds it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) alone: bool,
 }
 
 impl EventRow {
@@ -64,7 +67,7 @@ impl EventRow {
     pub(crate) fn new(id: EventId, name: String, data: Value, at: Time) -> Self {
         let (sender_id, sent_by, replay_of, origin) = (None, None, None, None);
         let quiet = name.starts_with(crate::driver::RUN_EVENTS);
-        EventRow { id, sender_id, name, ts: at, received: at, data, sent_by, replay_of, origin, quiet }
+        EventRow { id, sender_id, name, ts: at, received: at, data, sent_by, replay_of, origin, quiet, alone: false }
     }
 
     pub(crate) fn to_bytes(&self) -> Vec<u8> {

@@ -233,6 +233,8 @@ impl Driver {
         only: Option<&str>,
         now: Time,
     ) -> (Vec<Birth>, Option<Delivery>) {
+        let alone = only.is_some().then(|| EventRow { alone: true, ..row.clone() });
+        let row = alone.as_ref().unwrap_or(row);
         let index = commit.events.len();
         let inbox = match only {
             None => self.parts.registry.inbox_keys(&row.name, &row.data),
@@ -463,6 +465,7 @@ impl Driver {
         });
         let name = event.unwrap_or_else(|| INVOKE.to_owned());
         let row = sent_by(active, EventRow::new(start.run.event, name, start.data, now));
+        let row = EventRow { alone: true, ..row };
         let index = commit.events.len();
         commit.events.push(NewEvent { id: row.id, row: row.to_bytes(), inbox: Vec::new() });
         let caller = start.caller.map(|frame| Caller { run: active.run.id, frame, order: active.run.position });

@@ -478,7 +478,7 @@ fn write_waits(commit: &mut Commit, run: &Run, waits: &mut BTreeSet<Key>) {
 
 /// The wait rows of a run, or of some of its frames: reserved signatures stand for the end of a child and for a key
 /// that is taken.
-pub(super) fn waits_of<'r>(run: &'r Run, only: Option<&'r BTreeSet<FrameId>>) -> impl Iterator<Item = Key> + 'r {
+pub(crate) fn waits_of<'r>(run: &'r Run, only: Option<&'r BTreeSet<FrameId>>) -> impl Iterator<Item = Key> + 'r {
     let open = !run.is_ended();
     let wanted = move |id: &FrameId| open && only.is_none_or(|only| only.contains(id));
     let cancels = run.head.cancel_on.iter().filter(move |_| wanted(&FrameId::ROOT));

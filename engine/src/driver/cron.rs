@@ -229,7 +229,11 @@ impl Driver {
         let mut event = [0; 12];
         event[..6].copy_from_slice(&tick.0.max(0).to_be_bytes()[2..]);
         event[6..].copy_from_slice(&digest[..6]);
-        let row = EventRow { ts: tick, ..EventRow::new(EventId(event), EVENT.to_owned(), event_data(tick), now) };
+        let row = EventRow {
+            ts: tick,
+            alone: true,
+            ..EventRow::new(EventId(event), EVENT.to_owned(), event_data(tick), now)
+        };
         let mut commit = Commit::default();
         let births = self.tick_births(&mut commit, &row, line.number, line.definition.clone());
         self.keep_clock(&mut commit, now);

@@ -52,6 +52,13 @@ pub enum Table {
     Cancel = b'x',
 }
 
+impl std::fmt::Display for Table {
+    /// Its name for people, in the plural where there are many.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", format!("{self:?}").to_lowercase())
+    }
+}
+
 impl Table {
     /// All tables, in the order of their keys.
     pub const ALL: [Table; 19] = [
@@ -310,6 +317,13 @@ impl Key {
     /// All rows of one lane of those.
     pub fn gated_lane(workflow: u16, lane: u64) -> Range<Key> {
         Key::build(Table::Gated, &[&workflow.to_be_bytes(), &lane.to_be_bytes()]).and_below()
+    }
+
+    /// The run of a row of [`Table::Frame`], [`Table::Journal`] or [`Table::Chunk`].
+    pub fn run_behind_table(&self) -> Option<RunId> {
+        let bytes: &[u8; 21] = self.0.as_slice().try_into().ok()?;
+        let is_one = [Table::Frame, Table::Journal, Table::Chunk].iter().any(|table| *table as u8 == bytes[0]);
+        is_one.then(|| RunId::from_bytes(part(bytes, 1)))
     }
 
     /// What a [`Key::gated`] was built of.

@@ -39,6 +39,11 @@ pub fn salvage(dir: &Path, backup: Option<&Path>, to: &Path, options: &SledOptio
         let scratch = Scratch::of(&newest, to.join("salvaging"))?;
         read(&scratch.0, &mut copy, options)
     });
+    let read = read.map_err(|error| match error {
+        // It was read in a copy, which nobody knows.
+        OpenError::Damaged { why, .. } => OpenError::damaged(dir, why),
+        error => error,
+    });
     let (damaged, from_backup) = match (read, backup) {
         (Ok(damaged), _) => (damaged, None),
         (Err(error @ OpenError::Newer { .. }), _) | (Err(error), None) => {
@@ -46,6 +51,10 @@ pub fn salvage(dir: &Path, backup: Option<&Path>, to: &Path, options: &SledOptio
             return Err(error);
         }
         (Err(error), Some(backup)) => {
+            if !SledStore::is_at(backup) {
+                copy.abandon();
+                return Err(OpenError::damaged(backup, "it holds no store"));
+            }
             // What was read of it so far, if anything, does not fit the backup.
             copy.abandon();
             copy = Copy::into_folder(to, options)?;

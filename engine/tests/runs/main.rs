@@ -6,6 +6,7 @@
 
 mod case;
 mod cases;
+mod checking;
 mod clock;
 mod faulty;
 mod footprint;
