@@ -4,7 +4,9 @@ use crate::campaign::rounds;
 use crate::crash::Chance;
 use crate::cuts::check;
 use crate::order::told_too_early;
+use crate::runs::check_one;
 use crate::seed;
+use crate::trace::Op;
 use crate::watch::Watched;
 use crate::writer::{Acknowledged, Plan};
 
@@ -56,6 +58,65 @@ pub(crate) fn a_failing_disk_loses_nothing() -> String {
          all rows to be read), {unharmed} times unharmed"
     )
 }
+
+/// Calls of a whole run, from the making of its store to the end of its engine.
+const CALLS_OF_A_RUN: [&str; 8] =
+    ["pwrite64", "fdatasync", "sync_file_range", "fsync", "mkdir", "rename", "ftruncate", "unlink"];
+/// No thread makes so many of one of them.
+const NTH_MAX: usize = 200;
+
+/// Each of the calls by which a run comes to the disk fails, the first, the second and so on, until there is none left to
+/// fail. In CI some of them.
+pub(crate) fn a_disk_that_fails_at_any_call_loses_nothing_of_a_run() -> String {
+    let most = rounds("run-failures");
+    let mut chance = Chance::new(seed());
+    let (mut tried, mut harmed, mut sent, mut ended) = (0, 0, 0, 0);
+    'all: for call in CALLS_OF_A_RUN {
+        for n in 1..=NTH_MAX {
+            let mut was_hit = false;
+            for (error, on) in [("ENOSPC", ""), ("ENOSPC", "+"), ("EIO", ""), ("EIO", "+")] {
+                // A sample is spread over all calls: how many there are is only known at their end.
+                if most < NTH_MAX && chance.below(SAMPLE) > 0 {
+                    was_hit |= n < SAMPLED_NTH_MAX;
+                    continue;
+                }
+                if tried == most {
+                    break 'all;
+                }
+                tried += 1;
+                let inject = format!("inject={call}:error={error}:when={n}{on}");
+                let plan = Plan { senders: 1, commits: 1, ..Plan::default() };
+                let watched = Watched::run("try", &plan.arguments(), &["-e", &inject]);
+                let hit = watched.calls.iter().any(|call| matches!(call.op, Op::Fail { .. }));
+                was_hit |= hit;
+                let stopped = watched.said.lines().find(|line| line.starts_with("stopped: "));
+                assert!(
+                    !stopped.is_some_and(|why| why.contains("it hangs") || why.contains("not read")),
+                    "{inject}: {stopped:?}"
+                );
+                assert!(hit || stopped.is_none(), "{inject}: {stopped:?}");
+                assert_eq!(told_too_early(&watched.calls), [""; 0], "{inject}");
+                check_one(&watched.store(), &watched.said)
+                    .unwrap_or_else(|wrong| panic!("{inject}: {wrong}\n{}{}", watched.said, watched.errors));
+                harmed += usize::from(stopped.is_some());
+                sent += usize::from(watched.said.contains("sent "));
+                ended += usize::from(watched.said.contains("ended "));
+            }
+            if !was_hit {
+                break;
+            }
+        }
+    }
+    assert!(harmed > 0 && tried > harmed);
+    format!(
+        "{tried} calls made to fail: {harmed} times the run was stopped, {sent} events taken, {ended} runs ended at once"
+    )
+}
+
+/// In a sample, one of so many is tried,
+const SAMPLE: usize = 24;
+/// of the first calls of each sort.
+const SAMPLED_NTH_MAX: usize = 14;
 
 /// How the writers ended.
 #[derive(Default)]

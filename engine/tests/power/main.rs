@@ -38,7 +38,7 @@ const fn plain(name: &'static str, run: fn() -> String) -> Campaign {
     Campaign { name, needs_strace: false, run }
 }
 
-const CAMPAIGNS: [Campaign; 14] = [
+const CAMPAIGNS: [Campaign; 15] = [
     watched("one sender's commits are acknowledged after the sync", || order::commits_follow_their_sync(1)),
     watched("64 senders' commits are acknowledged after the sync", || order::commits_follow_their_sync(64)),
     watched("one sender's events, records and results are told after the sync", || order::runs_follow_their_sync(1)),
@@ -49,6 +49,10 @@ const CAMPAIGNS: [Campaign; 14] = [
     watched("a missing sync loses something in a power cut", cuts::without_syncs_power_cuts_lose_something),
     watched("a failed sync stays failed", cuts::a_failed_sync_stays_failed),
     watched("a disk that fails loses nothing", failures::a_failing_disk_loses_nothing),
+    watched(
+        "a disk that fails at any call loses nothing of a run",
+        failures::a_disk_that_fails_at_any_call_loses_nothing_of_a_run,
+    ),
     watched("a folder that cannot be written is refused", doors::a_read_only_folder_is_refused),
     plain("a store held by another process is refused", doors::a_held_store_is_refused),
     plain("a store of a newer format is refused", doors::a_newer_store_is_refused),
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
     match arguments.first().map(String::as_str) {
         Some("write") => writer::write(&arguments[1..]),
         Some("run") => runs::run(&arguments[1..]),
+        Some("try") => runs::try_one(&arguments[1..]),
         Some("hold") => doors::hold(&arguments[1]),
         _ => return test(&arguments),
     }
