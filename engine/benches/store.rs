@@ -63,6 +63,7 @@ fn birth(n: u64, ready: Option<Ready>) -> Commit {
         version: 2,
         ready,
         gate: Gate::default(),
+        behind: None,
         claimed: true,
     };
     Commit { events: vec![event], runs: vec![born], ..Commit::default() }

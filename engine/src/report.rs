@@ -158,6 +158,7 @@ pub(crate) async fn open_runs(store: &dyn Store) -> Result<Vec<RunId>, Error> {
     for table in [Table::Queue, Table::Gated] {
         open.extend(load::scan(store, Key::all(table)).await?.iter().filter_map(|row| row.key.queued_run()));
     }
+    open.extend(load::scan(store, Key::all(Table::Line)).await?.iter().filter_map(|row| Some(row.key.as_line()?.2)));
     for row in load::scan(store, Key::all(Table::Timer)).await? {
         let due = row.key.as_timer().filter(|due| due.frame != crate::driver::DELAYED_EVENT);
         open.extend(due.map(|due| due.run));

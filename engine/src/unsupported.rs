@@ -14,13 +14,7 @@ pub struct Unsupported {
 /// The constructs of a workflow that this engine does not execute, in the order of the file.
 pub fn unsupported(workflow: &Workflow) -> Vec<Unsupported> {
     let Some(limits) = &workflow.limits else { return Vec::new() };
-    let Limits { unique, rate_limit, debounce, batch, idempotency, .. } = &limits.value;
-    let rules = [
-        ("`unique`", unique.is_some()),
-        ("`rate_limit`", rate_limit.is_some()),
-        ("`debounce`", debounce.is_some()),
-        ("`batch`", batch.is_some()),
-        ("`idempotency`", idempotency.is_some()),
-    ];
+    let Limits { debounce, batch, .. } = &limits.value;
+    let rules = [("`debounce`", debounce.is_some()), ("`batch`", batch.is_some())];
     rules.into_iter().filter(|(_, there)| *there).map(|(what, _)| Unsupported { what, span: limits.span }).collect()
 }

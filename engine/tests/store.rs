@@ -225,6 +225,7 @@ fn commit(acts: Vec<Act>, rows: &[Row]) -> Commit {
                     version: 2,
                     ready,
                     gate: Gate::default(),
+                    behind: None,
                     claimed,
                 });
             }

@@ -2,25 +2,31 @@
 
 use std::sync::Arc;
 
+use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 use wf_dsl::{Form, Plan, Time, Trigger as PlanTrigger, Type, Value};
 
 use super::active::{Active, Flight};
 use super::commit::birth_rows;
+use super::history::JournalSize;
 use super::inbox::Delivery;
 use super::later::postponed;
+use super::offer::{Offer, Ruled, decide_with, offers_of, tell};
 use super::{ACTIVE_NEW_MAX, Done, Driver};
 use crate::definition::Definition;
 use crate::error::{Error, ErrorKind};
 use crate::ids::{EventId, FrameId, RunId};
-use crate::limits::Terms;
+use crate::limits::{self, Dropped, Start, Terms, Verdict};
 use crate::observe::Notice;
 use crate::planted::{Bug, planted};
 use crate::rows::{self, EventRow};
-use crate::run::{Caller, Command, Cx, EventScope, Input, Run, SendEvent, StartRun, Turn, signature};
+use crate::run::{
+    Caller, Command, Cx, EventScope, Fact, Failure, Input, REFUSED, Record, Run, SendEvent, StartRun, Status, Stored,
+    Turn, signature,
+};
 use crate::send::{DEDUPE_DAYS, EVENT_BYTES_MAX, EVENT_NAME_BYTES_MAX, Event, Incoming, Receipt as Sent};
-use crate::store::{BornOf, Commit, CommitError, Due, Gate, Key, NewEvent, NewRun, Ready, Receipt, Row, Write};
+use crate::store::{BornOf, Commit, CommitError, Due, Gate, Key, NewEvent, NewRun, Ready, Receipt, Row, Rows, Write};
 
 /// The most records of a first turn that rides in the commit of its event: several runs may be born in one.
 const BIRTH_RECORDS: usize = 50;
@@ -37,6 +43,12 @@ pub(super) struct Birth {
     pub(super) event: usize,
     /// It is not taken into memory now but claimed from the queue later.
     pub(super) later: bool,
+    /// Limits may keep it from happening; until it is on its way, this is what it would write.
+    pub(super) offer: Option<Box<Offer>>,
+    /// It was offered.
+    pub(super) is_judged: bool,
+    /// What became of the offer.
+    pub(super) verdict: Option<Verdict>,
 }
 
 /// Births that are on their way, and who waits for them.
@@ -118,14 +130,10 @@ impl Driver {
             births.later = Some(due);
         } else {
             (births.births, births.delivery) = self.births(&mut commit, &row, only.as_deref(), now);
-            births.sent.runs = births.births.iter().map(|birth| birth.active.run.id).collect();
         }
         self.keep_clock(&mut commit, now);
         match sender_id {
-            None => {
-                let committed = self.parts.store.commit(commit);
-                self.spawn(async move { Done::Born(births, committed.await) });
-            }
+            None => self.give_birth(commit, births),
             Some(id) => {
                 let seen = SeenBefore { event: row.id, otherwise: Commit::default() };
                 self.send_once(&id, commit, seen, births, now);
@@ -134,30 +142,42 @@ impl Driver {
         Ok(())
     }
 
-    /// Commits an event unless another one with its id was here before.
+    /// Commits an event with its births.
+    pub(super) fn give_birth(&mut self, commit: Commit, mut births: Box<Births>) {
+        let offers = offers_of(&mut births.births);
+        let rule = move |_: &mut Rows| Ruled { commit: commit.clone(), answer: Json::Null, goes_on: true };
+        let decided = decide_with(&self.parts.store, Vec::new(), offers, rule);
+        self.spawn(async move {
+            let committed = decided.await.map(|(receipt, _, verdicts)| {
+                tell(&mut births.births, verdicts);
+                receipt
+            });
+            Done::Born(births, committed)
+        });
+    }
+
+    /// Commits an event with its births unless another one with its id was here before.
     pub(super) fn send_once(&mut self, id: &str, commit: Commit, seen: SeenBefore, mut births: Box<Births>, now: Time) {
         let keys = dedupe_keys(id, now);
-        let newest = keys[0].clone();
-        let decided = self.parts.store.decide(
-            keys.to_vec(),
-            Box::new(move |rows| {
-                let before = rows.values().flatten().find_map(|row| remembered(row, now));
-                if let Some(before) = before.filter(|before| *before != seen.event) {
-                    return (seen.otherwise.clone(), serde_json::Value::String(before.to_string()));
-                }
-                let mut commit = commit.clone();
-                let mut value = vec![crate::store::ROW_VERSION];
-                value.extend_from_slice(seen.event.to_string().as_bytes());
-                if planted(Bug::IdNotRemembered) {
-                    return (commit, serde_json::Value::Null);
-                }
-                commit.writes.push(Write::Put(Row { key: newest.clone(), value }));
-                (commit, serde_json::Value::Null)
-            }),
-        );
+        let offers = offers_of(&mut births.births);
+        let rule = move |rows: &mut Rows| {
+            let before = keys.iter().filter_map(|key| rows.get(key)?.as_ref()).find_map(|row| remembered(row, now));
+            if let Some(before) = before.filter(|before| *before != seen.event) {
+                let answer = Json::String(before.to_string());
+                return Ruled { commit: seen.otherwise.clone(), answer, goes_on: false };
+            }
+            let mut commit = commit.clone();
+            let mut value = vec![crate::store::ROW_VERSION];
+            value.extend_from_slice(seen.event.to_string().as_bytes());
+            if !planted(Bug::IdNotRemembered) {
+                commit.writes.push(Write::Put(Row { key: keys[0].clone(), value }));
+            }
+            Ruled { commit, answer: Json::Null, goes_on: true }
+        };
+        let decided = decide_with(&self.parts.store, dedupe_keys(id, now).to_vec(), offers, rule);
         self.spawn(async move {
             match decided.await {
-                Ok((_, serde_json::Value::String(before))) => {
+                Ok((_, Json::String(before), _)) => {
                     let event = before.parse().unwrap_or(births.sent.event);
                     let sent = Sent { event, runs: Vec::new(), duplicate: true, ..births.sent };
                     match births.answer.take() {
@@ -165,7 +185,10 @@ impl Driver {
                         None => Done::Retry(RunId { event, workflow: 0, nth: 0 }),
                     }
                 }
-                Ok((receipt, _)) => Done::Born(births, Ok(receipt)),
+                Ok((receipt, _, verdicts)) => {
+                    tell(&mut births.births, verdicts);
+                    Done::Born(births, Ok(receipt))
+                }
                 Err(error) => Done::Born(births, Err(error)),
             }
         });
@@ -313,10 +336,15 @@ impl Driver {
         let plan = &definition.plan;
         let ty = plan.events.get(&row.name).map(|event| &event.data).or_else(|| signature(plan));
         let mut newborn = Run::new(id, plan.hash, Arc::new(row.trigger(ty)), caller, now);
+        let mut start = None;
         if let Some(limits) = &plan.workflow.limits {
             let scope = EventScope { event: newborn.trigger.value(), live: &self.parts.live, now };
-            match Terms::of(id.workflow, &limits.value, &scope) {
-                Ok(terms) => newborn.accept(terms),
+            let terms = Terms::of(id.workflow, &limits.value, &scope);
+            match terms.and_then(|terms| Ok((terms, Start::of(id, &limits.value, &scope)?))) {
+                Ok((terms, judged)) => {
+                    newborn.accept(terms);
+                    start = judged;
+                }
                 Err(error) => {
                     let workflow = &plan.workflow.name.value;
                     tracing::warn!(workflow, event = row.name, %error, "the key of a limit failed; no run was started");
@@ -326,13 +354,16 @@ impl Driver {
         }
         let mut run = newborn.clone();
         let cx = Cx { definition: &definition, live: &self.parts.live, workflows: &self.parts.registry, now };
-        let may_begin = run.head.parent.is_none() && !run.needs_claim();
+        // One that is open under a key ends in a commit of its own, so that the next one may begin.
+        let is_unique = start.as_ref().is_some_and(|start| start.unique().is_some());
+        let may_begin = run.head.parent.is_none() && !run.needs_claim() && !is_unique;
         let turn = if may_begin { run.decide(&cx, Input::Start) } else { Turn::default() };
         let is_alone = |command: &Command| matches!(command, Command::Perform(_) | Command::Look(_));
         let is_short = turn.records.len() <= BIRTH_RECORDS && turn.blobs.is_empty();
         let is_told = super::ended::is_told(&self.parts.registry, &run, row.quiet);
         let decided =
             !turn.records.is_empty() && is_short && !turn.more && !is_told && turn.commands.iter().all(is_alone);
+        let refused = start.as_ref().map(|_| refused(newborn.clone(), index, now)).unwrap_or_default();
         let (run, mut turn) = if decided { (run, turn) } else { (newborn, Turn::default()) };
         // Its waits are in the commit of its event, and so nothing behind it can have been missed.
         turn.commands.retain(|command| !matches!(command, Command::Look(_)));
@@ -344,40 +375,45 @@ impl Driver {
             active.inputs.push_back(Input::Start);
         }
         active.queued = !decided || !(active.run.is_parked() || active.run.is_ended());
+        let mut born = Commit::default();
         for (blob, bytes) in &turn.blobs {
-            commit.writes.extend(rows::chunks(id, blob.first, bytes).map(Write::Put));
+            born.writes.extend(rows::chunks(id, blob.first, bytes).map(Write::Put));
         }
-        let head = rows::spill(
-            id,
-            FrameId::ROOT,
-            rows::head_json(&active.run, &active.birth, active.journal),
-            &mut commit.writes,
-        );
+        let json = rows::head_json(&active.run, &active.birth, active.journal);
+        let head = rows::spill(id, FrameId::ROOT, json, &mut born.writes);
         let (writes, timers) = birth_rows(&mut active);
-        commit.writes.extend(writes);
+        born.writes.extend(writes);
         if active.run.is_ended() {
             let ended = Key::ended(id.workflow, active.run.head.status as u8, now, id);
-            commit.writes.push(Write::Put(Row { key: ended, value: vec![crate::store::ROW_VERSION] }));
+            born.writes.push(Write::Put(Row { key: ended, value: vec![crate::store::ROW_VERSION] }));
         }
         let later = active.queued && self.active.len() >= ACTIVE_NEW_MAX;
         let (ready, gate) = match active.run.head.terms.as_ref().filter(|_| in_line) {
             Some(terms) => (terms.ready(id.workflow), terms.gate.clone()),
             None => (Ready::woken(id), Gate::default()),
         };
-        commit.runs.push(NewRun {
+        born.runs.push(NewRun {
             run: id,
             born_of: BornOf::Here(index),
             head,
             version: active.run.version,
             ready: active.queued.then_some(ready),
             gate,
+            behind: None,
             claimed: active.queued && !later && !in_line,
         });
-        Some(Birth { active, commands: turn.commands, records: turn.records, timers, event: index, later })
+        let (commands, records) = (turn.commands, turn.records);
+        let is_judged = start.is_some();
+        let offer = start.map(|start| Box::new(Offer { start, born: born.clone(), refused }));
+        if !is_judged {
+            commit.writes.append(&mut born.writes);
+            commit.runs.append(&mut born.runs);
+        }
+        Some(Birth { active, commands, records, timers, event: index, later, offer, is_judged, verdict: None })
     }
 
     pub(super) fn born(&mut self, births: Births, result: Result<Receipt, CommitError>) {
-        let Births { births, delivery, sent, answer, later } = births;
+        let Births { births, delivery, mut sent, answer, later } = births;
         let receipt = match result {
             Ok(receipt) => receipt,
             Err(error) => {
@@ -388,6 +424,7 @@ impl Driver {
                 return;
             }
         };
+        sent.runs.extend(births.iter().filter_map(Birth::answered));
         if let Some(answer) = answer {
             // Whoever sent it may have gone; the event is in all the same.
             let _ = answer.send(Ok(sent));
@@ -403,8 +440,11 @@ impl Driver {
 
     /// A birth is durable: the run goes on in memory, or rests in the store.
     pub(super) fn settle_birth(&mut self, birth: Birth, receipt: &Receipt) {
-        let Birth { mut active, commands, records, timers, event, later } = birth;
+        let Birth { mut active, commands, records, timers, event, later, verdict, .. } = birth;
         let id = active.run.id;
+        if let Some(Verdict::Drop(dropped)) = verdict {
+            return self.dropped(&active.run, &dropped);
+        }
         active.run.position = Self::position_of_log(receipt, event);
         for (frame, at) in timers {
             self.timers.add(Due { at, run: id, frame });
@@ -413,6 +453,11 @@ impl Driver {
         self.observe(&Notice { run: id, workflow, origin: active.origin.unwrap_or(id), records: &records });
         if active.run.is_ended() {
             self.tell_waiting(id, &Ok(()));
+        }
+        if let Some(Verdict::Wait { replaces }) = verdict {
+            let reason = limits::replaced_by(id);
+            let cancel = |run| self.wake(run, vec![Input::Cancel { reason: reason.clone() }], false);
+            return replaces.into_iter().for_each(cancel);
         }
         active.line = active.run.place_in_line();
         if active.line.is_some() {
@@ -434,6 +479,14 @@ impl Driver {
             self.perform(id, command);
         }
         self.step(id);
+    }
+
+    /// A start has come to nothing; whoever invoked the run is told.
+    fn dropped(&mut self, run: &Run, dropped: &Dropped) {
+        tracing::info!(run = %run.id, why = dropped.why, "a limit did not let the run start");
+        if let Some(caller) = run.head.parent.clone() {
+            self.child_ended(caller.run, caller.frame, run.id, Some(Err(not_let_start())));
+        }
     }
 
     // ── what steps send ─────────────────────────────────────────────────
@@ -472,6 +525,45 @@ impl Driver {
         let birth = self.birth(commit, index, &row, start.run, definition, caller);
         flight.births.extend(birth);
     }
+}
+
+impl Birth {
+    /// The run that whoever sent the event is told of: the one that is born, or the one that was before it.
+    fn answered(&self) -> Option<RunId> {
+        match &self.verdict {
+            Some(Verdict::Drop(dropped)) => dropped.run.filter(|_| dropped.why == limits::IDEMPOTENT),
+            _ => Some(self.active.run.id),
+        }
+    }
+}
+
+/// Why an invoked run has failed that was not let start.
+fn not_let_start() -> Failure {
+    Failure::new(REFUSED, "a limit of the workflow did not let it start", None)
+}
+
+/// What stands for an invoked run that was not let start: one that has failed, for its caller to find.
+fn refused(mut run: Run, index: usize, now: Time) -> Commit {
+    let mut commit = Commit::default();
+    let Some(caller) = run.head.parent.clone() else { return commit };
+    let fact = Fact::RunEnded { status: Status::Failed, output: Stored::default(), failure: Some(not_let_start()) };
+    let records = [Record { frame: FrameId::ROOT, at: now, fact }];
+    records.iter().for_each(|record| run.apply(record));
+    let head = rows::head_json(&run, &rows::birth_json(&records), JournalSize::default());
+    let ended = Key::ended(run.id.workflow, Status::Failed as u8, now, run.id);
+    commit.writes.push(Write::Put(Row { key: ended, value: vec![crate::store::ROW_VERSION] }));
+    commit.writes.push(Write::wake(caller.run, caller.order));
+    commit.runs.push(NewRun {
+        run: run.id,
+        born_of: BornOf::Here(index),
+        head,
+        version: run.version,
+        ready: None,
+        gate: Gate::default(),
+        behind: None,
+        claimed: false,
+    });
+    commit
 }
 
 /// An event that a run sends.

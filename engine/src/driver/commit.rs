@@ -8,11 +8,13 @@ use wf_dsl::{Time, Value};
 
 use super::active::{Active, Flight, Hint};
 use super::load::Loaded;
-use super::{Done, Driver, KeyAnswerOf};
+use super::offer::{offers_of, tell};
+use super::submit::Submission;
+use super::{Done, Driver, Settled};
 use crate::error::{Error, ErrorKind};
 use crate::ids::{FrameId, RunId};
 use crate::observe::Notice;
-use crate::once::{self, KeyUse, KeyVerdict, Told, Wish};
+use crate::once::{self, KeyUse, Told, Wish};
 use crate::planted::{Bug, planted};
 use crate::rows;
 use crate::run::{
@@ -20,7 +22,7 @@ use crate::run::{
     TURN_FRAMES, TURN_RECORDS, TURN_WEIGHT,
 };
 use crate::store::gate::PACE_RULE;
-use crate::store::{Commit, CommitError, Due, Fence, Guard, InboxKey, Key, Receipt, Row, Write};
+use crate::store::{Commit, CommitError, Due, Fence, Guard, InboxKey, Key, Row, Write};
 use crate::timers::Timers;
 
 /// Records after which the head and the frames are written again, so that recovery stays short.
@@ -211,39 +213,13 @@ impl Driver {
         let pace = active.pace.take().map(|(of, to)| Write::Raise { key: Key::limit(PACE_RULE, of), to });
         commit.writes.extend(pace);
         self.keep_clock(&mut commit, now);
+        let ends = active.run.is_ended() && !records.is_empty();
         flight.records = records;
+        let behind = active.run.head.terms.as_ref().and_then(|terms| terms.unique).filter(|_| ends);
+        let end = behind.map(|id| (id, active.run.place_behind(id)));
+        let offers = offers_of(&mut flight.births);
         active.in_flight = Some(flight);
-        self.submit(run, commit, keys, now);
-    }
-
-    fn submit(&mut self, run: RunId, commit: Commit, keys: Vec<KeyUse>, now: Time) {
-        if keys.is_empty() {
-            let committed = self.parts.store.commit(commit);
-            return self
-                .spawn(async move { Done::Committed(run, committed.await.map(|receipt| (receipt, Vec::new()))) });
-        }
-        let wanted: Vec<Key> = keys.iter().flat_map(|key| once::key_rows(&key.hash, now)).collect();
-        let wishes: Vec<(FrameId, u64)> = keys.iter().map(|key| (key.held.frame, key.held.since)).collect();
-        let decided = self.parts.store.decide(
-            wanted,
-            Box::new(move |rows| {
-                let (mut rows, mut commit) = (rows.clone(), commit.clone());
-                let verdicts: Vec<KeyVerdict> =
-                    keys.iter().map(|key| once::judge(key, now, &mut rows, &mut commit)).collect();
-                (commit, serde_json::to_value(verdicts).expect("verdicts are JSON"))
-            }),
-        );
-        self.spawn(async move {
-            let told = decided.await.map(|(receipt, answer)| {
-                let verdicts: Vec<KeyVerdict> = serde_json::from_value(answer).unwrap_or_default();
-                let answers = wishes.into_iter().zip(verdicts).map(|((frame, since), verdict)| {
-                    let woken = verdict.woken.iter().map(|waiter| (waiter.run, waiter.frame)).collect();
-                    KeyAnswerOf { frame, since, answer: verdict.answer, woken }
-                });
-                (receipt, answers.collect())
-            });
-            Done::Committed(run, told)
-        });
+        self.submit(Submission { run, commit, keys, offers, now }, end);
     }
 
     fn key_use(&self, active: &Active, held: HeldKey, wish: Wish) -> KeyUse {
@@ -283,14 +259,15 @@ impl Driver {
 
     // ── when it is durable ──────────────────────────────────────────────
 
-    pub(super) fn committed(&mut self, id: RunId, result: Result<(Receipt, Vec<KeyAnswerOf>), CommitError>) {
+    pub(super) fn committed(&mut self, id: RunId, result: Result<Settled, CommitError>) {
         let Some(active) = self.active.get_mut(&id) else { return };
-        let flight = active.in_flight.take().unwrap_or_default();
-        let (receipt, keys) = match result {
+        let mut flight = active.in_flight.take().unwrap_or_default();
+        let Settled { receipt, keys, verdicts } = match result {
             Ok(done) => done,
             Err(_) if planted(Bug::FailureIgnored) => Default::default(),
             Err(error) => return self.lost(id, flight, &error),
         };
+        tell(&mut flight.births, verdicts);
         active.committed = flight.version;
         if flight.snapshot {
             active.snapshot = flight.version;
@@ -361,7 +338,13 @@ impl Driver {
         self.step(id);
     }
 
-    fn child_ended(&mut self, parent: RunId, frame: FrameId, child: RunId, result: Option<Result<Value, Failure>>) {
+    pub(super) fn child_ended(
+        &mut self,
+        parent: RunId,
+        frame: FrameId,
+        child: RunId,
+        result: Option<Result<Value, Failure>>,
+    ) {
         let inputs: Vec<Input> =
             result.into_iter().map(|result| Input::ChildEnded { frame, run: child, result }).collect();
         if let Some(active) = self.active.get_mut(&parent) {

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use wf_dsl::{CatchUp, Object, Overlap, Schedule, Time, Trigger, Value};
 
 use super::birth::Births;
+use super::offer::{Ruled, decide_with, offers_of, tell};
 use super::{Done, Driver, load};
 use crate::definition::Definition;
 use crate::error::Error;
@@ -247,28 +248,29 @@ impl Driver {
         line: Line,
         rule: Rule,
         commit: Commit,
-        births: Option<Box<Births>>,
+        mut births: Option<Box<Births>>,
     ) {
-        let key = Key::cron(id);
         let run = births.as_ref().and_then(|births| births.first_run());
-        let decided = self.parts.store.decide(
-            vec![key.clone()],
-            Box::new(move |rows| {
-                let row = rows.get(&key).and_then(Option::as_ref);
-                let cursor = row.and_then(|row| from_bytes::<Cursor>(&key, &row.value).ok()).unwrap_or_default();
-                let Some(cursor) = rule.take(cursor, tick, run) else {
-                    return (Commit::default(), serde_json::Value::Bool(false));
-                };
+        let offers = births.as_mut().map(|births| offers_of(&mut births.births)).unwrap_or_default();
+        let decided = decide_with(&self.parts.store, vec![Key::cron(id)], offers, move |rows| {
+            let key = Key::cron(id);
+            let row = rows.get(&key).and_then(Option::as_ref);
+            let cursor = row.and_then(|row| from_bytes::<Cursor>(&key, &row.value).ok()).unwrap_or_default();
+            let taken = rule.take(cursor, tick, run).map(|cursor| {
                 let mut commit = commit.clone();
-                commit.writes.push(Write::Put(Row { key: key.clone(), value: to_bytes(&cursor) }));
-                (commit, serde_json::Value::Bool(true))
-            }),
-        );
+                commit.writes.push(Write::Put(Row { key, value: to_bytes(&cursor) }));
+                commit
+            });
+            let goes_on = taken.is_some();
+            Ruled { commit: taken.unwrap_or_default(), answer: goes_on.into(), goes_on }
+        });
         let waited = matches!(rule, Rule::Waiting { .. });
         self.spawn(async move {
-            let taken = decided
-                .await
-                .map(|(receipt, taken)| (receipt, births.filter(|_| taken == serde_json::Value::Bool(true))));
+            let taken = decided.await.map(|(receipt, taken, verdicts)| {
+                let mut births = births.filter(|_| taken == serde_json::Value::Bool(true));
+                births.iter_mut().for_each(|births| tell(&mut births.births, verdicts.clone()));
+                (receipt, births)
+            });
             Done::Ticked(Box::new(Tick { id, at: tick, line, taken }), waited)
         });
     }

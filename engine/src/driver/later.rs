@@ -84,10 +84,7 @@ impl Driver {
         let otherwise = Commit { writes: forget, ..Commit::default() };
         match row.sender_id {
             Some(id) => self.send_once(&id, commit, SeenBefore { event: row.id, otherwise }, births, now),
-            None => {
-                let committed = self.parts.store.commit(commit);
-                self.spawn(async move { Done::Born(births, committed.await) });
-            }
+            None => self.give_birth(commit, births),
         }
     }
 }

@@ -13,7 +13,9 @@ mod inbox;
 mod later;
 mod line;
 pub(crate) mod load;
+mod offer;
 mod perform;
+mod submit;
 mod upkeep;
 
 use std::collections::{BTreeMap, HashMap};
@@ -29,6 +31,7 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::ids::{FrameId, Position, RunId};
 use crate::kind::{BoxFuture, Environment, StepError, StepKind};
+use crate::limits::Verdict;
 use crate::observe::{Notice, Observer};
 use crate::once::Told;
 use crate::planted::{Bug, planted};
@@ -82,7 +85,7 @@ pub(crate) enum Message {
 
 /// Everything that takes time ends in one of these.
 enum Done {
-    Committed(RunId, Result<(Receipt, Vec<KeyAnswerOf>), CommitError>),
+    Committed(RunId, Result<Settled, CommitError>),
     Born(Box<birth::Births>, Result<Receipt, CommitError>),
     Duplicate(oneshot::Sender<Result<Sent, Error>>, Sent),
     Performed { run: RunId, frame: FrameId, since: u64, outcome: Result<serde_json::Value, StepError> },
@@ -120,6 +123,15 @@ struct Loading {
     queued: bool,
     /// It was claimed through its line.
     claim: Option<Claim>,
+}
+
+/// A run's commit that is durable.
+#[derive(Default)]
+struct Settled {
+    receipt: Receipt,
+    keys: Vec<KeyAnswerOf>,
+    /// What became of the births that were offered.
+    verdicts: Vec<Verdict>,
 }
 
 /// What the store answered to one wish for an explicit key.

@@ -1,7 +1,7 @@
 //! Terms: what a workflow's limits said of an event when it was accepted, frozen with the run.
 
 use serde::{Deserialize, Serialize};
-use wf_dsl::{EvalError, Form, Limits, Time, Value};
+use wf_dsl::{EvalError, Form, Limits, OnConflict, Time, Value};
 
 use crate::run::EventScope;
 use crate::store::{Gate, LimitId, Pace, Ready, Slot};
@@ -19,6 +19,12 @@ pub struct Terms {
     /// What it must pass to begin.
     #[serde(default, skip_serializing_if = "Gate::is_open")]
     pub gate: Gate,
+    /// The key of `unique` under which it is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unique: Option<LimitId>,
+    /// It may have to wait for the end of another run of that key.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub waits: bool,
     /// When it is too late to begin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_by: Option<Time>,
@@ -30,21 +36,18 @@ impl Terms {
     /// # Errors
     /// An expression that fails.
     pub(crate) fn of(workflow: u16, limits: &Limits, scope: &EventScope<'_>) -> Result<Self, EvalError> {
-        let id = |rule: &str, key: Option<&Form>, project: bool| -> Result<LimitId, EvalError> {
-            let key = key.map_or(Ok(String::new()), |key| Ok(key.fill(scope)?.canonical()))?;
-            let workflow = workflow.to_be_bytes();
-            let owner: &[u8] = if project { &[] } else { &workflow };
-            Ok(LimitId::of(&[rule.as_bytes(), owner, key.as_bytes()]))
-        };
         let slots = limits.concurrency.iter().enumerate().map(|(n, rule)| {
             // Both rules of a workflow may have the same key; those of a project are one, whichever workflow has them.
-            let name = if rule.project { "concurrency" } else { ["concurrency 1", "concurrency 2"][n.min(1)] };
-            Ok(Slot { of: id(name, rule.key.as_ref(), rule.project)?, limit: rule.limit })
+            let of = match rule.project {
+                true => project_id("concurrency", rule.key.as_ref(), scope)?,
+                false => key_id(["concurrency 1", "concurrency 2"][n.min(1)], workflow, rule.key.as_ref(), scope)?,
+            };
+            Ok(Slot { of, limit: rule.limit })
         });
         let slots = slots.collect::<Result<_, EvalError>>()?;
         let pace = match &limits.throttle {
             Some(rule) => Some(Pace {
-                of: id("throttle", rule.key.as_ref(), false)?,
+                of: key_id("throttle", workflow, rule.key.as_ref(), scope)?,
                 every_us: every_us(rule.per.0, rule.limit),
                 burst: rule.burst,
             }),
@@ -59,12 +62,15 @@ impl Terms {
             _ => None,
         };
         let priority = u8::try_from(MIDDLE - priority.clamp(-PRIORITY_MAX, PRIORITY_MAX)).expect("between 1 and 201");
-        Ok(Terms { priority, gate: Gate { slots, pace }, start_by })
+        let unique = limits.unique.as_ref();
+        let waits = unique.is_some_and(|rule| rule.on_conflict != OnConflict::Skip);
+        let unique = unique.map(|rule| key_id("unique", workflow, Some(&rule.key), scope)).transpose()?;
+        Ok(Terms { priority, gate: Gate { slots, pace }, unique, waits, start_by })
     }
 
     /// Whether a run has to stand in line before it begins.
     pub(crate) fn queues(&self) -> bool {
-        !self.gate.is_open() || i64::from(self.priority) != MIDDLE
+        !self.gate.is_open() || self.waits || i64::from(self.priority) != MIDDLE
     }
 
     /// What the run must pass to go on after it was parked.
@@ -76,6 +82,25 @@ impl Terms {
     pub(crate) fn ready(&self, workflow: u16) -> Ready {
         Ready { workflow, priority: self.priority }
     }
+}
+
+/// What a rule of a workflow counts, given the value of its key.
+pub(super) fn key_id(
+    rule: &str,
+    workflow: u16,
+    key: Option<&Form>,
+    scope: &EventScope<'_>,
+) -> Result<LimitId, EvalError> {
+    Ok(LimitId::of(&[rule.as_bytes(), &workflow.to_be_bytes(), text(key, scope)?.as_bytes()]))
+}
+
+/// What a rule of all workflows counts.
+fn project_id(rule: &str, key: Option<&Form>, scope: &EventScope<'_>) -> Result<LimitId, EvalError> {
+    Ok(LimitId::of(&[rule.as_bytes(), text(key, scope)?.as_bytes()]))
+}
+
+fn text(key: Option<&Form>, scope: &EventScope<'_>) -> Result<String, EvalError> {
+    key.map_or(Ok(String::new()), |key| Ok(key.fill(scope)?.canonical()))
 }
 
 /// The interval of a throttle, in microseconds: at least one.

@@ -42,7 +42,16 @@ impl Operator {
         let head = rows::spill(id, FrameId::ROOT, json, &mut commit.writes);
         commit.events.push(NewEvent { id: event.id, row: event.to_bytes(), inbox: Vec::new() });
         let (born_of, ready) = (BornOf::Here(0), Some(Ready::woken(id)));
-        commit.runs.push(NewRun { run: id, born_of, head, version: 0, ready, gate: Gate::default(), claimed: false });
+        commit.runs.push(NewRun {
+            run: id,
+            born_of,
+            head,
+            version: 0,
+            ready,
+            gate: Gate::default(),
+            behind: None,
+            claimed: false,
+        });
         self.store.commit(commit).await?;
         self.tell(Message::Changed(None));
         Ok(id)

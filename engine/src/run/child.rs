@@ -10,6 +10,9 @@ use super::key::Visit;
 use crate::ids::{FrameId, RunId};
 use crate::send::EVENT_BYTES_MAX;
 
+/// The code of an `invoke` whose run a limit did not let start.
+pub const REFUSED: &str = "invoke.refused";
+
 /// The signature of a workflow for `invoke` and for runs by hand: the data of its first event trigger, or its `input`.
 pub(crate) fn signature(plan: &Plan) -> Option<&Type> {
     let event = plan.workflow.triggers.iter().find_map(|trigger| match trigger {
@@ -115,6 +118,10 @@ impl<'a> Decision<'a> {
                 Ok(output) => self.finish_step(id, step, output),
                 Err(failure) => self.fail(id, step, failure),
             },
+            Err(failure) if failure.code == REFUSED && failure.step.is_none() => {
+                let failure = Failure::new(REFUSED, failure.message, Some(&step.id));
+                self.fail(id, step, failure);
+            }
             Err(failure) => {
                 let data = object([
                     ("code", Value::String(failure.code.as_str().into())),

@@ -31,9 +31,10 @@ use wf_dsl::{Object, PlanHash, Time, Value};
 
 use crate::ids::{FrameId, Position, RunId};
 use crate::limits::Terms;
-use crate::store::Key;
+use crate::store::{Key, LimitId, Ready};
 pub use attempt::{INTERRUPTIONS_MAX, KEY_BYTES_MAX};
 pub(crate) use block::matching;
+pub use child::REFUSED;
 pub(crate) use child::signature;
 pub use decide::{
     Call, Command, Cx, HeldKey, Input, KeyAnswer, OUTPUT_BYTES_MAX, SendEvent, StartRun, TURN_BYTES, TURN_FRAMES,
@@ -241,6 +242,12 @@ impl Run {
         let terms = self.head.terms.as_ref().filter(|_| !self.has_begun() && self.needs_claim())?;
         let ready = terms.ready(self.id.workflow);
         Some(Key::in_queue(ready, &terms.gate, self.position, self.id))
+    }
+
+    /// Its row while it waits for the end of the run that is open under a key.
+    pub(crate) fn place_behind(&self, id: LimitId) -> Key {
+        let priority = self.head.terms.as_ref().map_or(Ready::WOKEN, |terms| terms.priority);
+        Key::line(id, priority, self.position, self.id)
     }
 
     /// Whether it has ended.

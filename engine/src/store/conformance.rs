@@ -97,7 +97,16 @@ fn event(row: impl Into<Vec<u8>>, inbox: &[InboxKey]) -> NewEvent {
 
 fn born(run: RunId, ready: Option<Ready>) -> NewRun {
     let born_of = BornOf::Before(Position(0));
-    NewRun { run, born_of, head: b"{}".to_vec(), version: 1, ready, gate: Gate::default(), claimed: false }
+    NewRun {
+        run,
+        born_of,
+        head: b"{}".to_vec(),
+        version: 1,
+        ready,
+        gate: Gate::default(),
+        behind: None,
+        claimed: false,
+    }
 }
 
 fn put(key: Key, value: &[u8]) -> Write {

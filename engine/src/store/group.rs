@@ -200,7 +200,10 @@ impl<'a, B: Base> Group<'a, B> {
             let head = Head { position, records: born.version, json: &born.head };
             self.put_fresh(Key::head(born.run), head.write());
             if let Some(ready) = born.ready {
-                let (key, value) = queue_row(ready, &born.gate, position, born.run);
+                let (key, value) = match born.behind {
+                    Some(id) => (Key::line(id, ready.priority, position, born.run), gate_value(&born.gate)),
+                    None => queue_row(ready, &born.gate, position, born.run),
+                };
                 self.put_fresh(key, value);
             }
             if born.claimed {

@@ -36,6 +36,10 @@ pub enum Table {
     Chunk = b'c',
     /// `t|due8|run16|frame4`: timers.
     Timer = b't',
+    /// `u|id16|priority1|order8|run16`: runs that wait for the end of the one that is open under a key.
+    Line = b'u',
+    /// `v|workflow2|time8|run16`: starts that came to nothing.
+    Dropped = b'v',
     /// `w|signature4|hash8|run16|frame4`: what runs wait for.
     Wait = b'w',
     /// `q|workflow2|priority1|order8|run16`: runnable runs.
@@ -61,7 +65,7 @@ impl std::fmt::Display for Table {
 
 impl Table {
     /// All tables, in the order of their keys.
-    pub const ALL: [Table; 19] = [
+    pub const ALL: [Table; 21] = [
         Table::Chunk,
         Table::Dedupe,
         Table::Event,
@@ -79,6 +83,8 @@ impl Table {
         Table::Head,
         Table::Ended,
         Table::Timer,
+        Table::Line,
+        Table::Dropped,
         Table::Wait,
         Table::Cancel,
     ];
@@ -350,6 +356,28 @@ impl Key {
     /// `l|rule|id`
     pub fn limit(rule: u32, id: LimitId) -> Self {
         Key::build(Table::Limit, &[&rule.to_be_bytes(), &id.0])
+    }
+
+    /// `u|id|priority|order|run`
+    pub fn line(id: LimitId, priority: u8, order: Position, run: RunId) -> Self {
+        Key::build(Table::Line, &[&id.0, &[priority], &order.0.to_be_bytes(), &run.bytes()])
+    }
+
+    /// All rows of those that wait under a key.
+    pub fn line_of(id: LimitId) -> Range<Key> {
+        Key::build(Table::Line, &[&id.0]).and_below()
+    }
+
+    /// The priority, the order and the run of a [`Key::line`].
+    pub fn as_line(&self) -> Option<(u8, Position, RunId)> {
+        let bytes: &[u8; 42] = self.0.as_slice().try_into().ok()?;
+        (bytes[0] == Table::Line as u8)
+            .then(|| (bytes[17], Position(u64::from_be_bytes(part(bytes, 18))), RunId::from_bytes(part(bytes, 26))))
+    }
+
+    /// `v|workflow|time|run`, the run being the one that was not born
+    pub fn dropped(at: Time, run: RunId) -> Self {
+        Key::build(Table::Dropped, &[&run.workflow.to_be_bytes(), &time_bytes(at), &run.bytes()])
     }
 
     /// `m|paused/workflow`: the workflow's runs do not begin.

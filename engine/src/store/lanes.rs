@@ -227,6 +227,6 @@ pub(super) fn gate_value(gate: &Gate) -> Vec<u8> {
 }
 
 /// The gate of a row; open if it cannot be read, so that its run is not lost.
-fn read_gate(value: &[u8]) -> Gate {
+pub(crate) fn read_gate(value: &[u8]) -> Gate {
     value.get(1..).and_then(|json| serde_json::from_slice(json).ok()).unwrap_or_default()
 }

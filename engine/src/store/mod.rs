@@ -38,6 +38,7 @@ pub use copy::{Copied, CopyTo};
 pub use folder::OpenError;
 pub use gate::{Gate, LimitId, Pace, Slot};
 pub use key::{EndedKey, Key, Table};
+pub(crate) use lanes::read_gate;
 pub use layout::{Head, ROW_VERSION, Turn, events, join, split};
 pub use memory::MemoryStore;
 pub use salvage::{Salvaged, salvage};
@@ -216,6 +217,8 @@ pub struct NewRun {
     pub ready: Option<Ready>,
     /// What it must pass to be claimed.
     pub gate: Gate,
+    /// It does not stand in the queue but behind the run that is open under this key.
+    pub behind: Option<LimitId>,
     /// Whether the committing worker takes the run at once, as [`Store::claim`] would give it.
     pub claimed: bool,
 }

@@ -141,7 +141,7 @@ fn commit(sender: u32, number: u32, large: bool) -> Commit {
         let ready = Some(Ready { workflow: 1, priority: 5 });
         let head = b"head".to_vec();
         let (born_of, gate) = (BornOf::Here(0), Gate::default());
-        let born = NewRun { run: run(sender), born_of, head, version: 1, ready, gate, claimed: true };
+        let born = NewRun { run: run(sender), born_of, head, version: 1, ready, gate, behind: None, claimed: true };
         commit.runs.push(born);
     } else {
         commit.guards.push(Guard::Run { run: run(sender), fence: Fence { version: number.into(), epoch: 0 } });

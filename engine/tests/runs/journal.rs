@@ -77,6 +77,9 @@ pub(crate) fn check(case: &str, store: &MemoryStore) -> Vec<History> {
     for row in rows.of(Table::Queue).chain(rows.of(Table::Gated)) {
         bringing.insert(row.key.queued_run().unwrap());
     }
+    for row in rows.of(Table::Line) {
+        bringing.insert(row.key.as_line().unwrap().2);
+    }
     for row in rows.of(Table::Timer) {
         // The timer of an event that was sent with a delay belongs to no run.
         bringing.extend(Some(row.key.as_timer().unwrap()).filter(|due| due.frame.0 != u32::MAX).map(|due| due.run));
@@ -91,7 +94,7 @@ pub(crate) fn check(case: &str, store: &MemoryStore) -> Vec<History> {
 
 /// What is left behind in a store in which everything has come to rest and all runs have ended.
 pub(crate) fn leftovers(store: &MemoryStore) -> Vec<Key> {
-    let left = [Table::Queue, Table::Gated, Table::Timer, Table::Wait, Table::Cancel, Table::Frame];
+    let left = [Table::Queue, Table::Gated, Table::Line, Table::Timer, Table::Wait, Table::Cancel, Table::Frame];
     let rows = store.rows().into_iter().map(|row| row.key);
     rows.filter(|key| key.table().is_some_and(|table| left.contains(&table))).collect()
 }

@@ -6,8 +6,7 @@ use crate::case::Case;
 use crate::kinds::{self, Calls};
 
 /// Each construct and a workflow that has it.
-const REFUSED: [(&str, &str); 1] =
-    [("`unique`", "limits: {unique: {key: a, on_conflict: skip}}\nsteps: [{id: a, test.call: {}}]")];
+const REFUSED: [(&str, &str); 1] = [("`debounce`", "limits: {debounce: {quiet: 1s}}\nsteps: [{id: a, test.call: {}}]")];
 
 fn case(rest: &str) -> Case {
     Case::of("refused", format!("workflow: flow\nevents: {{stop: {{data: {{}}}}}}\n{rest}"))

@@ -1,0 +1,94 @@
+//! Offers: births that the limits of their workflows may keep from happening, judged in the commit of their event.
+
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use super::birth::Birth;
+use crate::kind::BoxFuture;
+use crate::limits::{self, Start, Verdict};
+use crate::rows::to_bytes;
+use crate::store::{Commit, CommitError, Key, Receipt, Row, Rows, Store, Write};
+
+/// A birth that is to be judged.
+#[derive(Clone)]
+pub(super) struct Offer {
+    pub(super) start: Start,
+    /// What the birth writes.
+    pub(super) born: Commit,
+    /// What is written for an invoked run that is not born.
+    pub(super) refused: Commit,
+}
+
+impl Offer {
+    /// Adds to a commit what becomes of the offer.
+    fn judge(&self, rows: &mut Rows, commit: &mut Commit) -> Verdict {
+        let verdict = limits::admit(&self.start, rows, commit);
+        let mut births = match &verdict {
+            Verdict::Start | Verdict::Wait { .. } => self.born.clone(),
+            Verdict::Drop(dropped) => {
+                let key = Key::dropped(self.start.at, self.start.run);
+                commit.writes.push(Write::Put(Row { key, value: to_bytes(dropped) }));
+                self.refused.clone()
+            }
+        };
+        if let Verdict::Wait { .. } = verdict {
+            births.runs.iter_mut().for_each(|run| run.behind = self.start.unique());
+        }
+        commit.runs.append(&mut births.runs);
+        commit.writes.append(&mut births.writes);
+        verdict
+    }
+}
+
+/// What a rule says before offers are judged.
+pub(super) struct Ruled {
+    pub(super) commit: Commit,
+    pub(super) answer: Json,
+    /// The offers count.
+    pub(super) goes_on: bool,
+}
+
+/// A commit that was decided: the answer of its rule, and the verdicts on its offers.
+pub(super) type Decided = (Receipt, Json, Vec<Verdict>);
+
+/// Commits what a rule says of these rows, and what becomes of offers. Under way when this returns, like every commit.
+pub(super) fn decide_with(
+    store: &Arc<dyn Store>,
+    keys: Vec<Key>,
+    offers: Vec<Offer>,
+    rule: impl Fn(&mut Rows) -> Ruled + Send + Sync + 'static,
+) -> BoxFuture<'static, Result<Decided, CommitError>> {
+    let keys: Vec<Key> = keys.into_iter().chain(offers.iter().flat_map(|offer| offer.start.keys())).collect();
+    if keys.is_empty() {
+        let Ruled { commit, answer, .. } = rule(&mut Rows::new());
+        let committed = store.commit(commit);
+        return Box::pin(async move { Ok((committed.await?, answer, Vec::new())) });
+    }
+    let decided = store.decide(
+        keys,
+        Box::new(move |rows| {
+            let mut rows = rows.clone();
+            let Ruled { mut commit, answer, goes_on } = rule(&mut rows);
+            let offers = offers.iter().filter(|_| goes_on);
+            let verdicts: Vec<Verdict> = offers.map(|offer| offer.judge(&mut rows, &mut commit)).collect();
+            (commit, serde_json::json!([answer, verdicts]))
+        }),
+    );
+    Box::pin(async move {
+        let (receipt, answer) = decided.await?;
+        let (answer, verdicts) = serde_json::from_value(answer).unwrap_or_default();
+        Ok((receipt, answer, verdicts))
+    })
+}
+
+/// Takes the offers out of births, to be judged in their order.
+pub(super) fn offers_of(births: &mut [Birth]) -> Vec<Offer> {
+    births.iter_mut().filter_map(|birth| birth.offer.take().map(|offer| *offer)).collect()
+}
+
+/// Tells births what became of their offers.
+pub(super) fn tell(births: &mut [Birth], verdicts: Vec<Verdict>) {
+    let judged = births.iter_mut().filter(|birth| birth.is_judged);
+    judged.zip(verdicts).for_each(|(birth, verdict)| birth.verdict = Some(verdict));
+}

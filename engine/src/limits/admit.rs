@@ -1,0 +1,250 @@
+//! Admission: whether an accepted event starts a run, decided on rows that many starts share.
+
+use serde::{Deserialize, Serialize};
+use wf_dsl::{EvalError, Limits, OnConflict, Time};
+
+use super::terms::key_id;
+use crate::ids::{Position, RunId};
+use crate::rows::{from_bytes, to_bytes};
+use crate::run::EventScope;
+use crate::store::{Commit, Gate, Key, LimitId, ROW_VERSION, Ready, Row, Rows, Write};
+
+/// The rules in the keys of the rows of limits, beside [`PACE_RULE`](crate::store::gate::PACE_RULE).
+const IDEMPOTENCY: u32 = 16;
+const RATE: u32 = 17;
+const UNIQUE: u32 = 18;
+
+/// The reason of a start that is dropped because an earlier run stands for it.
+pub(crate) const IDEMPOTENT: &str = "idempotency";
+
+/// A start that is to be judged.
+#[derive(Clone, Debug)]
+pub(crate) struct Start {
+    pub(crate) run: RunId,
+    pub(crate) at: Time,
+    /// The key of `idempotency`, and its window in milliseconds.
+    idempotency: Option<(LimitId, i64)>,
+    /// The key of `rate_limit`, how many, and its window in milliseconds.
+    rate: Option<(LimitId, u32, i64)>,
+    unique: Option<(LimitId, OnConflict)>,
+}
+
+/// What becomes of a start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Verdict {
+    /// The run is born.
+    Start,
+    /// It is born and waits until the open run of its key has ended. These are cancelled for it.
+    Wait { replaces: Vec<RunId> },
+    /// It is not born.
+    Drop(Dropped),
+}
+
+/// A start that came to nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Dropped {
+    /// The rule that dropped it.
+    pub(crate) why: String,
+    /// The run that it gave way to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) run: Option<RunId>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct IdempotencyRow {
+    run: RunId,
+    until: Time,
+}
+
+/// When the starts of the last window were, each after the one before it.
+#[derive(Default, Serialize, Deserialize)]
+struct RateRow {
+    first: i64,
+    steps: Vec<i64>,
+}
+
+/// Who is open under a key, and how many wait for its end.
+#[derive(Default, Serialize, Deserialize)]
+struct UniqueRow {
+    open: Option<RunId>,
+    #[serde(default)]
+    waiting: u32,
+    /// The last one that waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last: Option<RunId>,
+}
+
+impl Start {
+    /// The start of a run, if its workflow has rules that may keep it from being born.
+    ///
+    /// # Errors
+    /// The expression of a key fails.
+    pub(crate) fn of(run: RunId, limits: &Limits, scope: &EventScope<'_>) -> Result<Option<Self>, EvalError> {
+        let id = |rule, key| key_id(rule, run.workflow, key, scope);
+        let idempotency = limits.idempotency.as_ref();
+        let rate = limits.rate_limit.as_ref();
+        let unique = limits.unique.as_ref();
+        let start = Start {
+            run,
+            at: scope.now,
+            idempotency: idempotency.map(|it| Ok((id("idempotency", Some(&it.key))?, it.within.0))).transpose()?,
+            rate: rate.map(|it| Ok((id("rate_limit", it.key.as_ref())?, it.limit, it.per.0))).transpose()?,
+            unique: unique.map(|it| Ok((id("unique", Some(&it.key))?, it.on_conflict))).transpose()?,
+        };
+        let judged = start.idempotency.is_some() || start.rate.is_some() || start.unique.is_some();
+        Ok(judged.then_some(start))
+    }
+
+    /// The rows that the verdict depends on.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
+        let idempotency = self.idempotency.map(|(id, _)| Key::limit(IDEMPOTENCY, id));
+        let rate = self.rate.map(|(id, ..)| Key::limit(RATE, id));
+        idempotency.into_iter().chain(rate).chain(self.unique.map(|(id, _)| Key::limit(UNIQUE, id)))
+    }
+
+    /// The key behind whose open run it may have to wait.
+    pub(crate) fn unique(&self) -> Option<LimitId> {
+        self.unique.map(|(id, _)| id)
+    }
+}
+
+/// Decides on a start and adds the writes to `commit`. Later starts of the same commit see them in `rows`.
+pub(crate) fn admit(start: &Start, rows: &mut Rows, commit: &mut Commit) -> Verdict {
+    let drop = |why: &str, run| Verdict::Drop(Dropped { why: why.to_owned(), run });
+    if let Some((id, _)) = start.idempotency
+        && let Some(row) = read::<IdempotencyRow>(rows, &Key::limit(IDEMPOTENCY, id))
+        && row.until > start.at
+    {
+        return drop(IDEMPOTENT, Some(row.run));
+    }
+    if let Some((id, limit, per)) = start.rate {
+        let key = Key::limit(RATE, id);
+        let mut times = read::<RateRow>(rows, &key).map(times).unwrap_or_default();
+        times.retain(|time| start.at.0.saturating_sub(*time) < per);
+        if times.len() >= limit as usize {
+            return drop("rate_limit", None);
+        }
+        times.push(start.at.0);
+        write(rows, commit, key, Some(&steps(&times)));
+    }
+    let mut verdict = Verdict::Start;
+    if let Some((id, on_conflict)) = start.unique {
+        let key = Key::limit(UNIQUE, id);
+        let mut row = read::<UniqueRow>(rows, &key).unwrap_or_default();
+        match (row.open, on_conflict) {
+            (None, _) => row.open = Some(start.run),
+            (Some(open), OnConflict::Skip) => return drop("unique", Some(open)),
+            (Some(_), OnConflict::Queue) => {
+                row.waiting += 1;
+                row.last = Some(start.run);
+                verdict = Verdict::Wait { replaces: Vec::new() };
+            }
+            (Some(open), OnConflict::Replace) => {
+                row.waiting += 1;
+                let replaces: Vec<RunId> = row.last.replace(start.run).into_iter().chain([open]).collect();
+                let cancels = replaces.iter().map(|run| Row { key: Key::cancel(*run), value: reason(start.run) });
+                commit.writes.extend(cancels.map(Write::Put));
+                verdict = Verdict::Wait { replaces };
+            }
+        }
+        write(rows, commit, key, Some(&row));
+    }
+    if let Some((id, within)) = start.idempotency {
+        let row = IdempotencyRow { run: start.run, until: Time(start.at.0.saturating_add(within)) };
+        write(rows, commit, Key::limit(IDEMPOTENCY, id), Some(&row));
+    }
+    verdict
+}
+
+/// Why a run is cancelled that another one takes the place of.
+pub(crate) fn replaced_by(run: RunId) -> String {
+    format!("run {run} takes its place")
+}
+
+fn reason(run: RunId) -> Vec<u8> {
+    let mut value = vec![ROW_VERSION];
+    value.extend_from_slice(replaced_by(run).as_bytes());
+    value
+}
+
+/// The first of those that wait under a key.
+#[derive(Clone, Debug)]
+pub(crate) struct First {
+    pub(crate) row: Key,
+    pub(crate) run: RunId,
+    pub(crate) ready: Ready,
+    pub(crate) order: Position,
+    pub(crate) gate: Gate,
+}
+
+/// Ends a run's part in its key: the next one may begin. False if there must be a next one and `first` is not there any
+/// more: the caller looks again, and nothing is to be committed.
+pub(crate) fn settle(
+    run: RunId,
+    mine: &Key,
+    id: LimitId,
+    first: Option<&First>,
+    rows: &mut Rows,
+    commit: &mut Commit,
+) -> bool {
+    let key = Key::limit(UNIQUE, id);
+    let Some(mut row) = read::<UniqueRow>(rows, &key) else { return true };
+    if row.last == Some(run) {
+        row.last = None;
+    }
+    if row.open == Some(run) {
+        row.open = None;
+        if row.waiting > 0 {
+            let there = |first: &&First| rows.get(&first.row).is_some_and(Option::is_some);
+            let Some(First { row: place, run, ready, order, gate }) = first.filter(there) else { return false };
+            row.open = Some(*run);
+            row.waiting -= 1;
+            if row.last == Some(*run) {
+                row.last = None;
+            }
+            commit.writes.push(Write::Delete(place.clone()));
+            commit.writes.push(Write::Queue { run: *run, ready: *ready, order: *order, gate: gate.clone() });
+        }
+    } else if rows.get(mine).is_some_and(Option::is_some) {
+        row.waiting = row.waiting.saturating_sub(1);
+        commit.writes.push(Write::Delete(mine.clone()));
+    } else {
+        return true;
+    }
+    let is_over = row.open.is_none() && row.waiting == 0;
+    write(rows, commit, key, Some(&row).filter(|_| !is_over));
+    true
+}
+
+/// The row that says who is open under a key.
+pub(crate) fn unique_row(id: LimitId) -> Key {
+    Key::limit(UNIQUE, id)
+}
+
+fn read<T: for<'de> Deserialize<'de>>(rows: &Rows, key: &Key) -> Option<T> {
+    let row = rows.get(key)?.as_ref()?;
+    from_bytes(key, &row.value).ok()
+}
+
+fn write<T: Serialize>(rows: &mut Rows, commit: &mut Commit, key: Key, value: Option<&T>) {
+    let row = value.map(|value| Row { key: key.clone(), value: to_bytes(value) });
+    commit.writes.push(row.clone().map_or_else(|| Write::Delete(key.clone()), Write::Put));
+    rows.insert(key, row);
+}
+
+fn times(row: RateRow) -> Vec<i64> {
+    let mut at = row.first;
+    let later = row.steps.into_iter().map(|step| {
+        at += step;
+        at
+    });
+    std::iter::once(row.first).chain(later.collect::<Vec<_>>()).collect()
+}
+
+fn steps(times: &[i64]) -> RateRow {
+    RateRow {
+        first: times.first().copied().unwrap_or(0),
+        steps: times.windows(2).map(|pair| pair[1] - pair[0]).collect(),
+    }
+}
