@@ -13,6 +13,7 @@ mod footprint;
 mod history;
 mod interrupted;
 mod journal;
+mod journals;
 mod kinds;
 mod limits;
 mod races;
