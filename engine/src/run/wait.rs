@@ -1,5 +1,7 @@
 //! Waiting: for the first of several events or instants. The run looks at the log itself; whoever wakes it only hints.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use wf_dsl::{Alternative, EventMatch, Form, Step, Time, Value, WaitGuard};
 
 use super::Trigger;
@@ -10,6 +12,7 @@ use super::frame::{Place, Role};
 use super::inbox::{Awaited, AwaitedEvent, Candidate, Inbox};
 use crate::ids::{FrameId, Position};
 use crate::planted::{Bug, planted};
+use crate::store::InboxKey;
 
 impl<'a> Decision<'a> {
     pub(super) fn begin_wait(
@@ -79,40 +82,68 @@ impl<'a> Decision<'a> {
 
     /// Looks at the events that were found, in their order, and then at the clock.
     pub(super) fn inbox(&mut self, inbox: Inbox) {
+        let waiting = self.waiting_by_key(&inbox);
+        // For the other frames nothing was found that they would find again.
+        let mut considered = BTreeSet::new();
         for candidate in &inbox.events {
             if self.is_cancelled_by(candidate) {
                 return self.cancel(format!("the event `{}`", candidate.name));
             }
-            for (frame, since) in &inbox.frames {
-                if self.is_waiting(*frame, *since)
-                    && let Err((step, failure)) = self.consider(*frame, candidate)
+            let frames: BTreeSet<(FrameId, u64)> =
+                candidate.keys.iter().filter_map(|key| waiting.get(key)).flatten().copied().collect();
+            for (frame, since) in frames {
+                considered.insert(frame);
+                if self.is_waiting(frame, since)
+                    && let Err((step, failure)) = self.consider(frame, candidate)
                 {
-                    self.fail(*frame, step, failure);
+                    self.fail(frame, step, failure);
                 }
             }
         }
-        let through = inbox.events.last().map(|candidate| candidate.position);
-        if let Some(through) = through.filter(|through| self.run.head.cancel_examined < *through)
-            && !self.run.head.cancel_on.is_empty()
-        {
-            self.emit(FrameId::ROOT, Fact::CancelExamined { through });
-            if inbox.more {
-                self.turn.commands.push(Command::Look(vec![FrameId::ROOT]));
-            }
-        }
+        let through = inbox.events.last().map_or(Position(0), |candidate| candidate.position);
+        self.cancel_examined(&inbox, through);
+        let behind: BTreeMap<FrameId, Position> = inbox.behind.iter().copied().collect();
+        let mut again = Vec::new();
         for (frame, since) in &inbox.frames {
             if !self.is_waiting(*frame, *since) || self.run.starved.contains(frame) {
                 continue;
             }
-            let behind = inbox.behind.iter().find(|(of, _)| of == frame).map(|(_, position)| *position);
-            if let Some(behind) = behind.filter(|_| !inbox.more) {
-                self.time_out(*frame, behind);
-            } else if let Some(through) = through {
+            if let Some(behind) = behind.get(frame).filter(|_| !inbox.more) {
+                self.time_out(*frame, *behind);
+                continue;
+            }
+            if considered.contains(frame) {
                 self.emit(*frame, Fact::Examined { through });
-                if inbox.more {
-                    self.turn.commands.push(Command::Look(vec![*frame]));
+            }
+            again.push(*frame);
+        }
+        if inbox.more {
+            again.extend((!self.run.head.cancel_on.is_empty()).then_some(FrameId::ROOT));
+            self.turn.commands.push(Command::Look(again));
+        }
+    }
+
+    /// The frames that still wait as they did when the log was read, by what they wait for.
+    fn waiting_by_key(&self, inbox: &Inbox) -> BTreeMap<InboxKey, Vec<(FrameId, u64)>> {
+        let mut waiting: BTreeMap<InboxKey, Vec<(FrameId, u64)>> = BTreeMap::new();
+        for (frame, since) in &inbox.frames {
+            if let Some(Place::Wait { awaited, began, .. }) = self.run.frames.get(frame).map(|frame| &frame.place)
+                && began == since
+            {
+                for event in awaited.iter().filter_map(Awaited::event) {
+                    waiting.entry(event.key).or_default().push((*frame, *since));
                 }
             }
+        }
+        waiting
+    }
+
+    /// None of the events was one that cancels the run; if some might have been, they are not looked at again.
+    fn cancel_examined(&mut self, inbox: &Inbox, through: Position) {
+        let head = &self.run.head;
+        let might = |candidate: &Candidate| head.cancel_on.iter().any(|event| candidate.keys.contains(&event.key));
+        if head.cancel_examined < through && inbox.events.iter().any(might) {
+            self.emit(FrameId::ROOT, Fact::CancelExamined { through });
         }
     }
 

@@ -270,3 +270,21 @@ async fn steps_to_undo_that_are_under_way_count() {
     engine.quiet().await.unwrap();
     journal::check("undos under way", &store);
 }
+
+/// Every event wakes the whole run, but says something only of those that wait for it.
+#[tokio::test(start_paused = true)]
+async fn a_wide_loop_of_waits_records_only_what_was_for_each() {
+    let steps = "steps: [{id: each, for_each: {in: '${ event.data.x }', as: item, key: '${ item }', concurrency: 1, \
+                 steps: [{id: a, wait: [{event: told, match: {y: '${ item }'}}, {after: 1d}]}]}}]";
+    let (engine, store) = virtual_engine(steps).await;
+    let count = 100;
+    let sent = engine.send(Event::new("go", json!({"x": (0..count).collect::<Vec<_>>()}))).await.unwrap();
+    for y in 0..count {
+        engine.send(Event::new("told", json!({"y": y}))).await.unwrap();
+    }
+    assert_eq!(engine.wait(sent.runs[0]).await.unwrap().status, Status::Finished);
+    engine.quiet().await.unwrap();
+    let histories = journal::check("a wide loop of waits", &store);
+    let records = histories[0].records.len();
+    assert!(records < count * 10, "{records} records for {count} waits");
+}
