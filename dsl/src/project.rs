@@ -56,6 +56,8 @@ pub struct Project {
     pub findings: Findings,
     /// Event types may be other than they were read, because their files have mistakes.
     pub(crate) events_hidden: bool,
+    /// The files of workflows that may be started by something else than was read, because of mistakes there.
+    pub(crate) triggers_hidden: BTreeSet<FileId>,
     /// What the templates take.
     pub(crate) wants: AllWants,
     /// When it was read, if the caller knows.

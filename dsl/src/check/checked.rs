@@ -117,7 +117,8 @@ impl<'p> Changes<'p> {
                 };
                 // Most are the same file, and then only their events can make a difference.
                 let untouched = Arc::ptr_eq(one, other) && !events.clone().any(|event| changes.events.contains(event));
-                untouched || same(one, other)
+                let hidden = |project: &Project| project.triggers_hidden.contains(&other.name.span.file);
+                untouched && hidden(before) == hidden(project) || same(one, other)
             });
             changes.signatures = signatures;
         }

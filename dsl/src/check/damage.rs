@@ -1,12 +1,14 @@
 //! What a mistake in the shape of a file hides: what is said about that part would only follow from the mistake.
 
+use std::collections::BTreeSet;
+
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Findings, Missed, Severity};
 use crate::node::Node;
 use crate::plan::{Step, Workflow};
 use crate::project::Project;
 use crate::read::Sort;
-use crate::source::Span;
+use crate::source::{FileId, Span};
 use crate::suggest::suggest;
 
 /// The mistakes in shape that were found on reading.
@@ -52,9 +54,13 @@ impl Damage {
         workflow.partial || self.places.iter().any(|(code, span)| span.file == file && structural.contains(code))
     }
 
-    /// Whether what starts a workflow may be other than it was read.
-    pub(super) fn hides_triggers(&self, tree: Option<&Node>) -> bool {
-        let Some(tree) = tree else { return false };
+    /// The files of the workflows that may be started by something else than was read.
+    pub(crate) fn hidden_triggers(&self, project: &Project) -> BTreeSet<FileId> {
+        let trees = project.trees.iter().filter(|tree| self.hides_triggers(tree));
+        trees.map(|tree| tree.span.file).collect()
+    }
+
+    fn hides_triggers(&self, tree: &Node) -> bool {
         let about_triggers = |key: &str| ["triggers", "input", "limits"].contains(&key);
         let here = self.places.iter().filter(|(_, span)| tree.span.contains(*span));
         let mut sections = here.map(|(_, span)| section(tree, *span));

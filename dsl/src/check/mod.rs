@@ -98,7 +98,7 @@ pub(crate) fn run(
         }
         let mut cx = Context::of(project, index, &checked.outputs);
         cx.broken = damage.breaks_ways(workflow);
-        cx.trigger_hidden = damage.events || damage.hides_triggers(cx.tree);
+        cx.trigger_hidden = damage.events || project.triggers_hidden.contains(&workflow.name.span.file);
         let mut here = Findings::default();
         check(&cx, &mut here);
         damage.clean(&workflow.steps, &mut here);

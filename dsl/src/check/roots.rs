@@ -101,6 +101,9 @@ pub(super) fn trigger_event(project: &Project, workflow: &Workflow, name: Option
 
 /// What `with` of an `invoke` must be: the data of the workflow's events, or its input.
 pub(super) fn signature(project: &Project, workflow: &Workflow) -> Option<Type> {
+    if project.triggers_hidden.contains(&workflow.name.span.file) {
+        return Some(Type::Any);
+    }
     let events = workflow.triggers.iter().filter_map(|trigger| match trigger {
         Trigger::Event { event, .. } => Some(event_data(project, &event.value).unwrap_or(Type::Any)),
         Trigger::Cron { .. } => None,

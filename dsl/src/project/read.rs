@@ -60,6 +60,7 @@ impl Project {
         project.findings = Damage::settle(&project, &reported);
         let damage = Damage::of(&project);
         project.events_hidden = damage.events;
+        project.triggers_hidden = damage.hidden_triggers(&project);
         let mut found = Findings::default();
         project.checked = check::run(&project, self, &reported, &damage, &mut found);
         project.findings.append(found);
