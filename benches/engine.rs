@@ -23,6 +23,8 @@ use wf_engine::{Engine, Event, Notice, Observer, SledOptions, SledStore, StepCon
 
 /// Steps of the one long run.
 const LONG_STEPS: usize = 1_000;
+/// Steps of a run whose journal has 10,000 records.
+const JOURNAL_STEPS: usize = 3_300;
 /// Runs that are sent at once, and the steps of each.
 const SHORT_RUNS: usize = 2_000;
 const SHORT_STEPS: usize = 5;
@@ -56,6 +58,7 @@ fn table(chosen: &[&str]) {
         ("W3", "100,000 runs that go to sleep", "3.5 s, 130 MB"),
         ("W3b", "... and ready for work after kill -9", "0.5 s"),
         ("W4", "idle: from send to the first step", "p50 0.5 p99 2 ms"),
+        ("J1", "a journal of 10,000 records is read", "20 ms"),
         ("W5", "wf validate, 300 files of 30 steps", "1 s"),
     ] {
         if !chosen.is_empty() && !chosen.iter().any(|chosen| name.starts_with(chosen)) {
@@ -93,6 +96,7 @@ fn part(name: &str, dir: &Path) {
         "W3" => runtime.block_on(sleepers(dir)),
         "W3b" => runtime.block_on(wakes(dir)),
         "W4" => runtime.block_on(lonely_events(dir)),
+        "J1" => runtime.block_on(long_journal(dir)),
         _ => validate(),
     };
     println!("{measured}\t{syncs}\t{} MB", peak_memory() >> 10);
@@ -198,6 +202,21 @@ async fn long_run(dir: &Path) -> String {
     engine.send(Event::new("long.go", json!({}))).await.unwrap();
     ends.wait_for(1).await;
     format!("{:.0} steps/s", LONG_STEPS as f64 / before.elapsed().as_secs_f64())
+}
+
+/// Reads all records of a run that has ended, once it has been read before.
+async fn long_journal(dir: &Path) -> String {
+    let (engine, ends, _starts) = engine(dir, &[workflow("journal", JOURNAL_STEPS)]).await;
+    let sent = engine.send(Event::new("journal.go", json!({}))).await.unwrap();
+    ends.wait_for(1).await;
+    let mut took = Duration::MAX;
+    for _ in 0..5 {
+        let before = Instant::now();
+        let records = engine.records(sent.runs[0]).await.unwrap().len();
+        took = took.min(before.elapsed());
+        assert!((9_000..=11_000).contains(&records), "{records} records");
+    }
+    format!("{:.1} ms", took.as_secs_f64() * 1_000.0)
 }
 
 async fn short_runs(dir: &Path) -> String {

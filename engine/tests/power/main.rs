@@ -14,6 +14,7 @@ mod doors;
 mod failures;
 mod kills;
 mod order;
+mod pruned;
 mod runs;
 mod trace;
 mod watch;
@@ -38,7 +39,7 @@ const fn plain(name: &'static str, run: fn() -> String) -> Campaign {
     Campaign { name, needs_strace: false, run }
 }
 
-const CAMPAIGNS: [Campaign; 15] = [
+const CAMPAIGNS: [Campaign; 16] = [
     watched("one sender's commits are acknowledged after the sync", || order::commits_follow_their_sync(1)),
     watched("64 senders' commits are acknowledged after the sync", || order::commits_follow_their_sync(64)),
     watched("one sender's events, records and results are told after the sync", || order::runs_follow_their_sync(1)),
@@ -56,6 +57,7 @@ const CAMPAIGNS: [Campaign; 15] = [
     watched("a folder that cannot be written is refused", doors::a_read_only_folder_is_refused),
     plain("a store held by another process is refused", doors::a_held_store_is_refused),
     plain("a store of a newer format is refused", doors::a_newer_store_is_refused),
+    plain("pruned runs leave little on the disk", pruned::pruned_runs_leave_little_on_the_disk),
     plain("a killed process loses nothing", kills::killed_writers_lose_nothing),
 ];
 
