@@ -7,15 +7,19 @@ use super::terms::key_id;
 use crate::ids::{Position, RunId};
 use crate::rows::{from_bytes, to_bytes};
 use crate::run::EventScope;
-use crate::store::{Commit, Gate, Key, LimitId, ROW_VERSION, Ready, Row, Rows, Write};
+use crate::store::gate::PACE_RULE;
+use crate::store::{Commit, Gate, Key, LimitId, ROW_VERSION, Ready, Row, Rows, Write, read_number};
 
-/// The rules in the keys of the rows of limits, beside [`PACE_RULE`](crate::store::gate::PACE_RULE).
+/// The rules in the keys of the rows of limits, beside [`PACE_RULE`].
 const IDEMPOTENCY: u32 = 16;
 const RATE: u32 = 17;
 const UNIQUE: u32 = 18;
 
 /// The reason of a start that is dropped because an earlier run stands for it.
 pub(crate) const IDEMPOTENT: &str = "idempotency";
+
+/// The greatest `limit` of a `rate_limit`: the times of so many starts fit a row. The checker refuses more.
+pub const RATE_LIMIT_MAX: u32 = 5_000;
 
 /// A start that is to be judged.
 #[derive(Clone, Debug)]
@@ -62,6 +66,8 @@ struct IdempotencyRow {
 struct RateRow {
     first: i64,
     steps: Vec<i64>,
+    /// When the last of them leaves the window.
+    until: i64,
 }
 
 /// Who is open under a key, and how many wait for its end.
@@ -126,7 +132,7 @@ pub(crate) fn admit(start: &Start, rows: &mut Rows, commit: &mut Commit) -> Verd
             return drop("rate_limit", None);
         }
         times.push(start.at.0);
-        write(rows, commit, key, Some(&steps(&times)));
+        write(rows, commit, key, Some(&RateRow { until: start.at.0.saturating_add(per), ..steps(&times) }));
     }
     let mut verdict = Verdict::Start;
     if let Some((id, on_conflict)) = start.unique {
@@ -217,6 +223,19 @@ pub(crate) fn settle(
     true
 }
 
+/// Whether what a row of limits remembers is over by now.
+pub(crate) fn is_over(row: &Row, now: Time) -> bool {
+    match row.key.limit_rule() {
+        Some(PACE_RULE) => {
+            let arrival = read_number(&row.value).map_or(0, |arrival_us| arrival_us / 1_000);
+            u64::try_from(now.0).is_ok_and(|now| arrival < now)
+        }
+        Some(IDEMPOTENCY) => from_bytes::<IdempotencyRow>(&row.key, &row.value).is_ok_and(|row| row.until <= now),
+        Some(RATE) => from_bytes::<RateRow>(&row.key, &row.value).is_ok_and(|row| row.until <= now.0),
+        _ => false,
+    }
+}
+
 /// The row that says who is open under a key.
 pub(crate) fn unique_row(id: LimitId) -> Key {
     Key::limit(UNIQUE, id)
@@ -246,5 +265,119 @@ fn steps(times: &[i64]) -> RateRow {
     RateRow {
         first: times.first().copied().unwrap_or(0),
         steps: times.windows(2).map(|pair| pair[1] - pair[0]).collect(),
+        until: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::EventId;
+
+    fn run(n: u8) -> RunId {
+        RunId { event: EventId([n; 12]), workflow: 1, nth: 0 }
+    }
+
+    const ID: LimitId = LimitId([7; 16]);
+
+    fn start(n: u8, at: i64) -> Start {
+        Start { run: run(n), at: Time(at), idempotency: None, rate: None, unique: None }
+    }
+
+    fn judged(start: &Start, rows: &mut Rows) -> Verdict {
+        admit(start, rows, &mut Commit::default())
+    }
+
+    fn dropped(why: &str, run: Option<RunId>) -> Verdict {
+        Verdict::Drop(Dropped { why: why.to_owned(), run })
+    }
+
+    #[test]
+    fn no_window_has_more_starts_than_the_limit() {
+        let mut rows = Rows::new();
+        let mut started = Vec::new();
+        for (n, at) in [0, 1, 5, 9, 10, 11, 12, 15, 19, 20, 30, 31, 32, 33].into_iter().enumerate() {
+            let start = Start { rate: Some((ID, 3, 10)), ..start(n as u8, at) };
+            if judged(&start, &mut rows) == Verdict::Start {
+                started.push(at);
+            }
+        }
+        assert_eq!(started, [0, 1, 5, 10, 11, 15, 20, 30, 31, 32]);
+        let row = rows.values().flatten().next().unwrap().clone();
+        assert!(!is_over(&row, Time(41)) && is_over(&row, Time(42)));
+    }
+
+    #[test]
+    fn the_longest_window_fits_its_row() {
+        let mut rows = Rows::new();
+        let spread = 365 * 86_400_000 / i64::from(RATE_LIMIT_MAX);
+        for n in 0..i64::from(RATE_LIMIT_MAX) {
+            let start =
+                Start { rate: Some((ID, RATE_LIMIT_MAX, i64::MAX)), ..start(0, 1_800_000_000_000 + n * spread) };
+            assert_eq!(judged(&start, &mut rows), Verdict::Start);
+        }
+        let beyond = Start { rate: Some((ID, RATE_LIMIT_MAX, i64::MAX)), ..start(0, i64::MAX) };
+        assert_eq!(judged(&beyond, &mut rows), dropped("rate_limit", None));
+        let row = rows.values().flatten().next().unwrap();
+        assert!(row.value.len() <= crate::store::ROW_BYTES_MAX, "{} bytes", row.value.len());
+    }
+
+    #[test]
+    fn an_earlier_run_stands_for_its_key_until_the_window_is_over() {
+        let mut rows = Rows::new();
+        let at = |n, at| Start { idempotency: Some((ID, 10)), ..start(n, at) };
+        assert_eq!(judged(&at(1, 0), &mut rows), Verdict::Start);
+        assert_eq!(judged(&at(2, 9), &mut rows), dropped("idempotency", Some(run(1))));
+        assert_eq!(judged(&at(3, 10), &mut rows), Verdict::Start);
+        let row = rows.values().flatten().next().unwrap().clone();
+        assert!(!is_over(&row, Time(19)) && is_over(&row, Time(20)));
+    }
+
+    /// What a run's last commit does to the key, with the first of those that wait.
+    fn ended(n: u8, first: Option<u8>, rows: &mut Rows) -> bool {
+        let place = |n: u8| Key::line(ID, 1, Position(n.into()), run(n));
+        let first = first.map(|n| First {
+            row: place(n),
+            run: run(n),
+            ready: Ready { workflow: 1, priority: 1 },
+            order: Position(n.into()),
+            gate: Gate::default(),
+        });
+        let mut commit = Commit::default();
+        let settled = settle(run(n), &place(n), ID, first.as_ref(), rows, &mut commit);
+        for write in commit.writes {
+            if let Write::Delete(key) = write {
+                rows.insert(key, None);
+            }
+        }
+        settled
+    }
+
+    fn lined_up(n: u8, on_conflict: OnConflict, rows: &mut Rows) -> Verdict {
+        let verdict = judged(&Start { unique: Some((ID, on_conflict)), ..start(n, 0) }, rows);
+        if let Verdict::Wait { .. } = verdict {
+            let key = Key::line(ID, 1, Position(n.into()), run(n));
+            rows.insert(key.clone(), Some(Row { key, value: Vec::new() }));
+        }
+        verdict
+    }
+
+    #[test]
+    fn one_is_open_and_the_others_follow() {
+        let mut rows = Rows::new();
+        let wait = |replaces: &[u8]| Verdict::Wait { replaces: replaces.iter().map(|n| run(*n)).collect() };
+        assert_eq!(lined_up(1, OnConflict::Queue, &mut rows), Verdict::Start);
+        assert_eq!(lined_up(2, OnConflict::Skip, &mut rows), dropped("unique", Some(run(1))));
+        assert_eq!(lined_up(3, OnConflict::Queue, &mut rows), wait(&[]));
+        assert_eq!(lined_up(4, OnConflict::Replace, &mut rows), wait(&[3, 1]));
+        assert_eq!(lined_up(5, OnConflict::Replace, &mut rows), wait(&[4, 1]));
+        assert!(ended(3, Some(3), &mut rows), "cancelled while it waits");
+        assert!(!ended(1, Some(3), &mut rows), "that one is gone: look again");
+        assert!(ended(1, Some(4), &mut rows));
+        assert!(ended(4, Some(5), &mut rows));
+        assert_eq!(lined_up(6, OnConflict::Skip, &mut rows), dropped("unique", Some(run(5))));
+        assert!(ended(5, None, &mut rows));
+        assert!(rows.values().all(Option::is_none), "nothing is left: {rows:?}");
+        assert_eq!(lined_up(7, OnConflict::Skip, &mut rows), Verdict::Start);
     }
 }

@@ -3,5 +3,6 @@
 mod admit;
 mod terms;
 
-pub(crate) use admit::{Dropped, First, IDEMPOTENT, Start, Verdict, admit, replaced_by, settle, unique_row};
+pub use admit::RATE_LIMIT_MAX;
+pub(crate) use admit::{Dropped, First, IDEMPOTENT, Start, Verdict, admit, is_over, replaced_by, settle, unique_row};
 pub use terms::{PRIORITY_MAX, Terms};

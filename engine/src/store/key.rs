@@ -380,6 +380,19 @@ impl Key {
         Key::build(Table::Dropped, &[&run.workflow.to_be_bytes(), &time_bytes(at), &run.bytes()])
     }
 
+    /// The time and the run of a [`Key::dropped`].
+    pub fn as_dropped(&self) -> Option<(Time, RunId)> {
+        let bytes: &[u8; 27] = self.0.as_slice().try_into().ok()?;
+        (bytes[0] == Table::Dropped as u8)
+            .then(|| (Time(i64::from_be_bytes(part(bytes, 3)) ^ i64::MIN), RunId::from_bytes(part(bytes, 11))))
+    }
+
+    /// The rule of a [`Key::limit`].
+    pub fn limit_rule(&self) -> Option<u32> {
+        let bytes: &[u8; 21] = self.0.as_slice().try_into().ok()?;
+        (bytes[0] == Table::Limit as u8).then(|| u32::from_be_bytes(part(bytes, 1)))
+    }
+
     /// `m|paused/workflow`: the workflow's runs do not begin.
     pub fn paused(workflow: u16) -> Self {
         Key::build(Table::Meta, &[PAUSED, &workflow.to_be_bytes()])

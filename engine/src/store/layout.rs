@@ -76,7 +76,7 @@ pub(super) fn number(number: u64) -> Vec<u8> {
 }
 
 /// Reads what [`number`] wrote.
-pub(super) fn read_number(value: &[u8]) -> Option<u64> {
+pub(crate) fn read_number(value: &[u8]) -> Option<u64> {
     let (version, digits) = value.split_first()?;
     (*version == ROW_VERSION).then(|| std::str::from_utf8(digits).ok()?.parse().ok())?
 }

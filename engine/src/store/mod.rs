@@ -39,6 +39,7 @@ pub use folder::OpenError;
 pub use gate::{Gate, LimitId, Pace, Slot};
 pub use key::{EndedKey, Key, Table};
 pub(crate) use lanes::read_gate;
+pub(crate) use layout::read_number;
 pub use layout::{Head, ROW_VERSION, Turn, events, join, split};
 pub use memory::MemoryStore;
 pub use salvage::{Salvaged, salvage};

@@ -157,6 +157,13 @@ impl Check<'_> {
                 }
             }
         }
+        for row in load::scan(self.store, Key::all(Table::Line)).await? {
+            let Some((_, _, run)) = row.key.as_line() else { continue };
+            derived.runnable.remove(&run);
+            if !derived.runs.contains_key(&run) {
+                self.drop_row("line", run, row.key);
+            }
+        }
         for (run, order) in std::mem::take(&mut derived.runnable) {
             self.differs("queue", Fault::Missing, Some(run), &Key::queue(crate::store::Ready::woken(run), order, run));
             self.repairs.push(Write::wake(run, order));

@@ -11,12 +11,13 @@ use super::forget::{Groups, Kinds};
 use crate::driver::load;
 use crate::error::Error;
 use crate::ids::{FrameId, Position, RunId};
+use crate::limits;
 use crate::once::KEY_RETENTION;
 use crate::registry::Registry;
 use crate::rows::{self, EventRow};
 use crate::run::{Caller, Fact, Status};
 use crate::send::DEDUPE_DAYS;
-use crate::store::{CHUNK_BYTES, Commit, Key, Row, Store, Table, Write, events};
+use crate::store::{CHUNK_BYTES, Commit, Key, Row, Rows, Store, Table, Write, events};
 
 /// How long finished and cancelled runs and events are kept unless told.
 pub const KEEP: Period = Period(7 * DAY);
@@ -124,6 +125,8 @@ impl Pass {
                     let once = u64::try_from(KEY_RETENTION.0).unwrap_or(u64::MAX);
                     pruned.keys += self.buckets(Table::Dedupe, DEDUPE_DAYS.unsigned_abs() * DAY.unsigned_abs()).await?;
                     pruned.keys += self.buckets(Table::Once, once).await?;
+                    pruned.keys += self.limits().await?;
+                    pruned.keys += self.dropped().await?;
                     return Ok((pruned, None));
                 }
             };
@@ -337,6 +340,52 @@ impl Pass {
     // ── what is remembered ──────────────────────────────────────────────
 
     /// Deletes the buckets of a table that nobody looks into any more.
+    /// What limits count and what is over. Starts look at the same rows: each is judged where they are.
+    async fn limits(&self) -> Result<u64, Error> {
+        let now = self.now;
+        let mut gone = 0;
+        let mut range = Key::all(Table::Limit);
+        loop {
+            let page = self.store.scan(range.clone(), false, ROWS).await?;
+            let over: Vec<Key> =
+                page.iter().filter(|row| limits::is_over(row, now)).map(|row| row.key.clone()).collect();
+            if !over.is_empty() {
+                let rule = move |rows: &Rows| {
+                    let over = rows.values().flatten().filter(|row| limits::is_over(row, now));
+                    let writes: Vec<Write> = over.map(|row| Write::Delete(row.key.clone())).collect();
+                    let count = writes.len().into();
+                    (Commit { writes, ..Commit::default() }, count)
+                };
+                let (_, count) = self.store.decide(over, Box::new(rule)).await?;
+                gone += count.as_u64().unwrap_or(0);
+            }
+            match page.last() {
+                Some(last) if page.len() == ROWS => range.start = last.key.next(),
+                _ => return Ok(gone),
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Starts that came to nothing, as long ago as runs that are not kept any more.
+    async fn dropped(&self) -> Result<u64, Error> {
+        let cutoff = self.before(self.retention.runs);
+        let mut gone = 0;
+        let mut range = Key::all(Table::Dropped);
+        loop {
+            let page = self.store.scan(range.clone(), false, ROWS).await?;
+            let old = page.iter().filter(|row| row.key.as_dropped().is_some_and(|(at, _)| at < cutoff));
+            let old: Vec<Key> = old.map(|row| row.key.clone()).collect();
+            gone += old.len() as u64;
+            self.delete(old).await?;
+            match page.last() {
+                Some(last) if page.len() == ROWS => range.start = last.key.next(),
+                _ => return Ok(gone),
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
     async fn buckets(&self, table: Table, period_ms: u64) -> Result<u64, Error> {
         let period = i64::try_from(period_ms).unwrap_or(i64::MAX);
         let present = self.now.0.div_euclid(period).rem_euclid(1 << 16) as u16;
