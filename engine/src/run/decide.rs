@@ -15,7 +15,7 @@ use super::scope::{FrameScope, Live};
 use super::stored::{BLOB_BYTES, Blob, Stored};
 use super::{Run, Status};
 use crate::definition::Definition;
-use crate::ids::{EventId, FrameId, RunId};
+use crate::ids::{EventId, FrameId, Position, RunId};
 use crate::kind::StepError;
 use crate::planted::{Bug, planted};
 use crate::store::CHUNK_BYTES;
@@ -484,14 +484,23 @@ impl<'a> Decision<'a> {
                 Err(failure) => wrong = wrong.or(Some(Failure { step: None, ..failure })),
             }
         }
-        if !cancel_on.is_empty() {
+        let can_be_cancelled = !cancel_on.is_empty();
+        self.emit(FrameId::ROOT, Fact::Started { vars, due, cancel_on });
+        if can_be_cancelled {
             self.turn.commands.push(Command::Look(vec![FrameId::ROOT]));
         }
-        self.emit(FrameId::ROOT, Fact::Started { vars, due, cancel_on });
         match wrong {
             Some(failure) => self.leave(FrameId::ROOT, Exit::Error(failure)),
+            // A run that was queued does nothing before it has looked at what came meanwhile. One that has no place in the
+            // log yet is being born: nothing can be behind it.
+            None if can_be_cancelled && self.run.position != Position(0) => {}
             None => self.enter_list(FrameId::ROOT, Workflow::ROOT),
         }
+    }
+
+    /// Whether the first step has not been entered yet.
+    pub(super) fn is_before_first_step(&self) -> bool {
+        self.run.frame(FrameId::ROOT).is_ended() && !self.run.is_ended()
     }
 
     /// Enters the first step of a list; an empty list is at its end at once.
@@ -682,7 +691,7 @@ impl<'a> Decision<'a> {
 
     pub(super) fn cancel(&mut self, reason: String) {
         if self.run.head.cancel.is_none() {
-            let has_begun = self.run.has_begun();
+            let has_begun = !self.is_before_first_step();
             self.emit(FrameId::ROOT, Fact::CancelRequested { reason });
             if !has_begun {
                 return self.end_run(Exit::Cancel);

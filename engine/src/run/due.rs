@@ -60,6 +60,9 @@ impl<'a> Decision<'a> {
             if !self.run.has_begun() {
                 return self.cancel(TOO_LATE.to_owned());
             }
+            if self.is_before_first_step() {
+                return; // it looks at the log first, and then comes here again
+            }
             let failure = Failure::new("timeout", "the workflow's timeout has passed", None);
             return self.cut(FrameId::ROOT, None, failure);
         }

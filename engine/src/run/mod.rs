@@ -330,11 +330,11 @@ impl Run {
         let since = self.version;
         match fact {
             Fact::Started { vars, due, cancel_on } => {
+                self.frame_mut(*id).entered = *at;
                 self.head.cancel_on = cancel_on.clone();
                 self.head.vars = vars.clone();
                 self.head.due = *due;
                 self.head.started = *at;
-                self.dirty.insert(*id);
                 vars.values().for_each(|value| self.take_in(value));
             }
             Fact::Entered { step, forget, again } => {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wf_dsl::{Alternative, EventMatch, Form, Step, Time, Value, WaitGuard};
+use wf_dsl::{Alternative, EventMatch, Form, Step, Time, Value, WaitGuard, Workflow};
 
 use super::Trigger;
 use super::attempt::object;
@@ -116,6 +116,10 @@ impl<'a> Decision<'a> {
                 self.emit(*frame, Fact::Examined { through });
             }
             again.push(*frame);
+        }
+        if self.is_before_first_step() && self.run.has_begun() && !inbox.more {
+            self.enter_list(FrameId::ROOT, Workflow::ROOT);
+            self.due();
         }
         if inbox.more {
             again.extend((!self.run.head.cancel_on.is_empty()).then_some(FrameId::ROOT));
