@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::exit::{Exit, Failure};
-use crate::{completions, dead, events, explain, init, kinds, run, runs, schema, store, test, validate, why};
+use crate::{completions, dead, events, explain, init, kinds, migrate, run, runs, schema, store, test, validate, why};
 
 /// Durable workflows as YAML files, checked before they run.
 #[derive(Debug, Parser)]
@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Events(events::Command),
     /// Say why a run does not go on, or why it ended
     Why(why::Args),
+    /// Move open runs to the newest definition of their workflow, as far as they fit there
+    Migrate(migrate::Args),
     /// Look after a store: check, back up, compact, prune, salvage
     #[command(subcommand)]
     Store(store::Command),
@@ -70,6 +72,7 @@ impl Command {
             Command::Runs(command) => runs::run(command),
             Command::Dead(command) => dead::run(command),
             Command::Events(command) => events::run(command),
+            Command::Migrate(args) => migrate::run(&args),
             Command::Why(args) => why::run(&args),
             Command::Store(command) => store::run(command),
             Command::Explain(args) => explain::run(&args),

@@ -7,6 +7,8 @@ use wf_engine::{ErrorKind, Operator, RunId, SledOptions, SledStore};
 
 use crate::bug;
 use crate::exit::{Exit, Failure};
+use crate::project::Checked;
+use crate::terminal::{Look, talk};
 
 /// The store's folder in its project.
 pub(crate) const FOLDER: &str = ".wf";
@@ -38,6 +40,24 @@ impl StoreArgs {
             let store = SledStore::open(&folder, SledOptions::default()).map_err(not_opened)?;
             work(store, &folder).await
         })
+    }
+
+    /// The plans of the project that the store belongs to, as its files are now.
+    pub(crate) fn plans(&self) -> Result<Vec<wf_dsl::Plan>, Failure> {
+        let memory = std::fs::read_to_string(self.folder()?.join(PROJECT));
+        let path =
+            memory.map_err(|error| Failure::new(Exit::NotFound, format!("the store names no project: {error}")))?;
+        let mut plans = Vec::new();
+        for checked in Checked::all(&[PathBuf::from(path)])? {
+            let found = checked.findings();
+            if found.tally().errors > 0 {
+                talk(found.human(Look::stderr()).trim_end_matches('\n'));
+                talk(&format!("\n{}; nothing was changed", found.tally().phrase()));
+                return Err(Failure::explained(Exit::Invalid));
+            }
+            plans.extend(checked.plans()?);
+        }
+        Ok(plans)
     }
 
     /// The store's folder.

@@ -19,6 +19,7 @@ mod events;
 mod explain;
 mod init;
 mod kinds;
+mod migrate;
 mod run;
 mod runs;
 mod schema;

@@ -33,6 +33,12 @@ impl Checked {
         Ok(folders.into_iter().map(check).collect())
     }
 
+    /// The plans of all workflows.
+    pub(crate) fn plans(&self) -> Result<Vec<wf_dsl::Plan>, Failure> {
+        let plans = self.project.workflows.iter().map(|workflow| self.project.plan(&workflow.name.value));
+        plans.map(|plan| plan.map_err(|error| Failure::new(Exit::Invalid, error.to_string()))).collect()
+    }
+
     /// The findings that concern what was asked for: with files named one by one, those in these files and the errors of
     /// `wf.yaml`, which says what the files mean. Beside them, how many others there are.
     pub(crate) fn concerning(&self) -> (Found, usize) {

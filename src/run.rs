@@ -91,7 +91,7 @@ async fn live(args: &Args, place: &Place, surroundings: Surroundings, start: Sta
     let mut builder = Engine::builder()
         .store(store.store)
         .kinds(wf_stdlib::all_with(options(checked)))
-        .plans(plans(checked)?)
+        .plans(checked.plans()?)
         .project(&checked.folder.root)
         .stand_ins(place.outbox(), place.stand_ins())
         .connections(surroundings.connections.iter().cloned())
@@ -118,13 +118,6 @@ async fn live(args: &Args, place: &Place, surroundings: Surroundings, start: Sta
         engine.shutdown().await;
     }
     exit
-}
-
-/// The plans of all workflows of the project.
-fn plans(checked: &Checked) -> Result<Vec<wf_dsl::Plan>, Failure> {
-    let workflows = checked.project.workflows.iter();
-    let plans = workflows.map(|workflow| checked.project.plan(&workflow.name.value));
-    plans.map(|plan| plan.map_err(|error| Failure::new(Exit::Invalid, error.to_string()))).collect()
 }
 
 /// What a run at a desk may do: reach this machine, and what the project allows.

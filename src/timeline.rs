@@ -179,6 +179,7 @@ impl<'a> Timeline<'a> {
                 };
                 (Some(step), how)
             }
+            Fact::Migrated { .. } => (None, "goes on in another definition".to_owned()),
             Fact::Retried { step, .. } => (step.as_ref(), "is retried".to_owned()),
             Fact::KeyTaken { step, .. } => (Some(step), "waits for another step with its idempotency key".to_owned()),
             Fact::CancelRequested { reason } => (None, format!("is being cancelled: {reason}")),

@@ -26,6 +26,7 @@ mod report;
 mod schema;
 
 mod check;
+mod fit;
 mod graph;
 mod schedule;
 pub mod sql;
@@ -35,6 +36,7 @@ pub use catalog::{Catalog, Effect, ErrorCode, Kind};
 pub use codes::{Code, CodeInfo};
 pub use diagnostic::{Diagnostic, Findings, Label, Missed, Severity};
 pub use expr::{EvalError, Expr, Reference, ReferenceKind, Scope};
+pub use fit::{Misfit, Standpoint, misfits};
 pub use form::{Form, Part};
 pub use graph::{Graph, Point, Way};
 pub use node::{Entry, Node, Tree};

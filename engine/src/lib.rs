@@ -48,7 +48,7 @@ pub use kind::{BoxFuture, Connection, Environment, Output, StepContext, StepErro
 pub use observe::{Notice, Observer};
 pub use once::{KEY_RETENTION, KEY_WAITERS_MAX};
 pub use operate::{
-    DeadLetters, EVENTS_LOOKED_AT_MAX, EVENTS_TOLD_MAX, EventFilter, LoggedEvent, Miss, Near, Operator, Page,
+    DeadLetters, EVENTS_LOOKED_AT_MAX, EVENTS_TOLD_MAX, EventFilter, LoggedEvent, Miss, Move, Near, Operator, Page,
     ParseStateError, RUN_ROWS_PAGE, Reason, Retry, RunFilter, RunLine, Standing, State, Wanted, Why,
 };
 pub use redact::{REDACTED, Redactor, SECRET_BYTES_MIN};

@@ -96,7 +96,8 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
-/// Stand-ins for what is another one each time: ids of runs and events, keys of effects.
+/// Stand-ins for what is another one each time: ids of runs and events, keys of effects; or with each change
+/// of a kind: hashes of plans.
 #[derive(Default)]
 struct Names(BTreeMap<String, String>);
 
@@ -120,6 +121,8 @@ impl Names {
         let sort = match word.len() {
             32 if is_hex => "RUN",
             24 if is_hex => "EVENT",
+            64 if is_hex => "HASH",
+            12 if is_hex => "VERSION",
             29 if word.starts_with("wf_") => "KEY",
             _ => return word.to_owned(),
         };

@@ -534,12 +534,10 @@ pub(super) fn birth_rows(active: &mut Active) -> (Vec<Write>, Vec<(FrameId, Time
     (commit.writes, flight.timers)
 }
 
-/// The rows of a run that goes on from the state that its last record brought back: that record, its head, all its
-/// frames, and what wakes it.
-pub(crate) fn retry_writes(loaded: Loaded, record: &Record) -> Vec<Write> {
+/// The rows of a run that somebody else than the driver has given a record: that record, its head, all its frames, and
+/// what wakes it.
+pub(crate) fn rewritten(loaded: Loaded, record: &Record) -> Vec<Write> {
     let (mut active, mut flight) = (Active::loaded(loaded, true), Flight::default());
-    active.timers.clear();
-    active.waits.clear();
     active.run.dirty = active.run.frames.keys().copied().collect();
     let writes = rows::journal_writes(active.run.id, active.run.version - 1, std::slice::from_ref(record));
     active.journal.add(&writes);

@@ -45,7 +45,7 @@ use crate::upkeep::{Pruned, Retention, Stage};
 
 use active::{Active, Hint};
 pub(crate) use birth::INVOKE;
-pub(crate) use commit::{retry_writes, waits_of};
+pub(crate) use commit::{rewritten, waits_of};
 pub(crate) use cron::EVENT as TICK;
 pub use cron::WAITING_TICKS_MAX;
 pub(crate) use ended::RUN_EVENTS;

@@ -6,6 +6,7 @@
 mod dead;
 mod events;
 mod list;
+mod migrate;
 mod replay;
 mod retry;
 mod state;
@@ -31,6 +32,7 @@ use crate::store::{Commit, Key, Row, Store, Write};
 pub use dead::{DeadLetters, RUN_ROWS_PAGE};
 pub use events::{EventFilter, LoggedEvent};
 pub use list::{RunFilter, RunLine};
+pub use migrate::Move;
 pub use retry::Retry;
 pub use state::{ParseStateError, State};
 pub use why::{EVENTS_LOOKED_AT_MAX, EVENTS_TOLD_MAX, Miss, Near, Reason, Standing, Wanted, Why};

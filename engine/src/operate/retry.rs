@@ -2,12 +2,13 @@
 
 use wf_dsl::Workflow;
 
+use super::migrate::{misfits_of, refuse};
 use super::{Operator, State};
-use crate::driver::{Message, load, retry_writes};
+use crate::driver::{Message, load, rewritten};
 use crate::error::{Error, ErrorKind};
 use crate::ids::{FrameId, RunId};
 use crate::rows;
-use crate::run::{BLOB_BYTES, Blob, Fact, NoRetry, Record, Rewound, Run, Stored};
+use crate::run::{BLOB_BYTES, Blob, Fact, Hash, NoRetry, Record, Rewound, Run, Stored};
 use crate::store::{Commit, Fence, Guard, Key, Row, Table, Write};
 
 /// Rows that one commit of a retry puts ahead of the last one.
@@ -18,6 +19,8 @@ const ROWS_AHEAD: usize = 400;
 pub struct Retry {
     /// The step of the outermost list from which it goes on; the step that failed if it is not said.
     pub from: Option<String>,
+    /// It goes on in the newest definition of its workflow, if it fits there.
+    pub newest: bool,
 }
 
 impl Operator {
@@ -30,13 +33,13 @@ impl Operator {
     /// no state from which it can go on, and whatever the store answers.
     pub async fn retry(&self, run: RunId, retry: &Retry) -> Result<Vec<RunId>, Error> {
         let mut done = Vec::new();
-        let mut open = vec![(run, retry.from.clone())];
+        let mut open = vec![(run, retry.clone())];
         // What was invoked goes first: whoever waits for it looks at it as soon as it goes on itself.
         let mut ready = Vec::new();
-        while let Some((id, from)) = open.pop() {
+        while let Some((id, how)) = open.pop() {
             let loaded = self.load(id).await?;
-            let (rewound, children) = self.rewind(&loaded, from.as_deref()).await?;
-            open.extend(children.into_iter().map(|child| (child, None)));
+            let (rewound, children) = self.rewind(&loaded, &how).await?;
+            open.extend(children.into_iter().map(|child| (child, Retry { from: None, ..how.clone() })));
             ready.push((loaded, rewound));
         }
         while let Some((loaded, rewound)) = ready.pop() {
@@ -48,7 +51,7 @@ impl Operator {
     }
 
     /// The state from which a run goes on, and the runs that it invoked and that are retried with it.
-    async fn rewind(&self, loaded: &load::Loaded, from: Option<&str>) -> Result<(Rewound, Vec<RunId>), Error> {
+    async fn rewind(&self, loaded: &load::Loaded, how: &Retry) -> Result<(Rewound, Vec<RunId>), Error> {
         let run = &loaded.run;
         let state = State::of(run, &loaded.definition.plan, None);
         if state != State::Failed {
@@ -57,8 +60,14 @@ impl Operator {
         }
         let workflow = &loaded.definition.plan.workflow;
         let (records, dropped) = crate::report::history(&*self.store, loaded).await?;
-        let rewound = run.rewound(&records, dropped, workflow, from, self.now());
+        let rewound = run.rewound(&records, dropped, workflow, how.from.as_deref(), self.now());
         let mut rewound = rewound.map_err(|why| refused(run.id, &why, workflow))?;
+        if how.newest || !rewound.was_there {
+            let old = &loaded.definition;
+            let new = if how.newest { self.newest(run.id.workflow).await? } else { old.clone() };
+            refuse(run.id, &misfits_of(old, &new, &rewound.run))?;
+            rewound.run.head.plan = Hash(new.plan.hash);
+        }
         let mut children = Vec::new();
         for (frame, child) in std::mem::take(&mut rewound.children) {
             match self.head(child).await.map(|head| head.status) {
@@ -109,7 +118,7 @@ impl Operator {
             }
         }
         loaded.run.gone.clear();
-        let (position, writes) = (loaded.run.position, retry_writes(loaded, &record));
+        let (position, writes) = (loaded.run.position, rewritten(loaded, &record));
         let is_ahead = |write: &Write| {
             let table = match write {
                 Write::Put(Row { key, .. }) | Write::Delete(key) => key.table(),

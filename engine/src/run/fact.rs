@@ -299,6 +299,11 @@ pub enum Fact {
         /// Why.
         reason: String,
     },
+    /// The run goes on in another definition, as a person asked.
+    Migrated {
+        /// The definition.
+        plan: super::Hash,
+    },
     /// The run, which had failed, goes on from an earlier state, as a person asked.
     Retried {
         /// The step that is entered again; none if the whole run had timed out.

@@ -497,6 +497,10 @@ impl Run {
                 self.dirty.insert(*id);
                 self.head.cancel = Some(reason.clone());
             }
+            Fact::Migrated { plan } => {
+                self.dirty.insert(*id);
+                self.head.plan = *plan;
+            }
             Fact::Retried { state, .. } => {
                 self.take_state(state);
                 self.take_in(state);

@@ -30,6 +30,8 @@ pub(crate) struct Rewound {
     pub(crate) frame: FrameId,
     /// Frames that wait for runs that they invoked, which may have ended since.
     pub(crate) children: Vec<(FrameId, RunId)>,
+    /// Whether this state was there before: what is ahead may read what never was.
+    pub(crate) was_there: bool,
 }
 
 /// Why a run cannot be retried as was asked.
@@ -88,7 +90,7 @@ impl Run {
             _ => None,
         };
         let children = run.frames.iter().filter_map(waiting).collect();
-        Ok(Rewound { run, step, frame, children })
+        Ok(Rewound { run, step, frame, children, was_there: at.is_some() })
     }
 
     /// The record by which the run failed, where, and the step.

@@ -16,6 +16,7 @@ mod journal;
 mod journals;
 mod kinds;
 mod limits;
+mod operate;
 mod races;
 mod render;
 mod retention;

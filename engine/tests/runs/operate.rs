@@ -1,0 +1,142 @@
+//! What a person does with runs: retry and what it keeps.
+
+use std::time::Duration;
+
+use serde_json::json;
+use wf_engine::run::Status;
+use wf_engine::{Engine, ErrorKind, Event, MemoryStore, Retry, RunId, RunReport, Time};
+
+use crate::case::Case;
+use crate::journal;
+use crate::kinds::{Call, Calls};
+use crate::virtual_time::VirtualClock;
+
+/// Fails for an hour after the run began.
+const BREAKS: &str = "{id: breaks, if: '${ now() - run.started_at < 1h }', fail: {code: soft, message: not yet}}";
+
+/// An engine in virtual time, on which a run of `flow` has failed.
+struct Desk {
+    engine: Engine,
+    store: MemoryStore,
+    calls: Calls,
+    run: RunId,
+}
+
+impl Desk {
+    async fn new(steps: &str) -> Desk {
+        let flow = format!("workflow: flow\ntriggers: [{{event: go}}]\nevents: {{go: {{data: {{}}}}}}\n{steps}");
+        let (case, calls, store) = (Case::of("operate", flow), Calls::default(), MemoryStore::new());
+        let clock = VirtualClock::starting_at(case.begin());
+        let engine = case.engine(&calls).clock(clock).store(store.clone()).build().await.unwrap();
+        let run = engine.send(Event::new("go", json!({}))).await.unwrap().runs[0];
+        assert_eq!(engine.wait(run).await.unwrap().status, Status::Failed);
+        Desk { engine, store, calls, run }
+    }
+
+    /// Lets time pass, retries, and waits for the end.
+    async fn retried(&self, hours: u64, from: Option<&str>) -> RunReport {
+        tokio::time::sleep_until(tokio::time::Instant::now() + Duration::from_secs(3_600 * hours)).await;
+        let retry = Retry { from: from.map(str::to_owned), newest: false };
+        assert_eq!(self.engine.operator().retry(self.run, &retry).await.unwrap(), [self.run]);
+        let report = self.engine.wait(self.run).await.unwrap();
+        self.engine.quiet().await.unwrap();
+        journal::check("operate", &self.store);
+        assert_eq!(journal::leftovers(&self.store), []);
+        report
+    }
+
+    fn calls(&self, step: &str) -> Vec<Call> {
+        self.calls.lock().unwrap().iter().filter(|call| call.step == step).cloned().collect()
+    }
+}
+
+fn hours(report: &RunReport) -> i64 {
+    (report.ended_at.unwrap_or(Time(0)).0 - report.started_at.0) / 3_600_000
+}
+
+#[tokio::test(start_paused = true)]
+async fn branches_go_on_where_they_were() {
+    let steps = format!(
+        "steps: [{{id: both, parallel: {{branches: {{slow: [{{id: nap, sleep: 3h}}], quick: [{{id: effect, test.call: {{}}}}], \
+         bad: [{{id: pause, sleep: 1m}}, {BREAKS}]}}}}}}, {{id: done, finish: 5}}]"
+    );
+    let desk = Desk::new(&steps).await;
+    let report = desk.retried(2, None).await;
+    assert_eq!((report.status, &report.output, hours(&report)), (Status::Finished, &json!(5), 3));
+    assert_eq!(desk.calls("effect").len(), 1, "what is done is not done again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_was_given_up_is_made_again_with_its_key() {
+    let steps = format!(
+        "steps: [{{id: both, parallel: {{branches: {{long: [{{id: effect, test.call: {{takes: 30m}}}}], \
+         bad: [{{id: pause, sleep: 1m}}, {BREAKS}]}}}}}}]"
+    );
+    let desk = Desk::new(&steps).await;
+    assert_eq!(desk.retried(2, None).await.status, Status::Finished);
+    let calls = desk.calls("effect");
+    assert_eq!(calls.len(), 2);
+    assert_eq!((&calls[0].key, calls[0].attempt), (&calls[1].key, calls[1].attempt));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_earlier_step_has_the_variables_and_the_keys_that_it_had() {
+    let steps = format!(
+        "vars: {{n: 0}}\nsteps: [{{id: count, set: {{n: '${{ vars.n + 1 }}'}}}}, {{id: effect, test.call: {{}}}}, {BREAKS}, \
+         {{id: done, finish: '${{ vars.n }}'}}]"
+    );
+    let desk = Desk::new(&steps).await;
+    let report = desk.retried(2, Some("count")).await;
+    assert_eq!((report.status, &report.output), (Status::Finished, &json!(1)));
+    let calls = desk.calls("effect");
+    assert_eq!(calls.len(), 2);
+    assert_eq!(calls[0].key, calls[1].key);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_undone_is_done_anew() {
+    let steps = format!(
+        "steps: [{{id: effect, test.call: {{}}, undo: [{{id: back, test.call: {{}}}}]}}, {BREAKS}, {{id: done, finish: 1}}]"
+    );
+    let desk = Desk::new(&steps).await;
+    assert_eq!(desk.calls("back").len(), 1);
+    let error = desk.engine.operator().retry(desk.run, &Retry::default()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert!(error.to_string().contains("one of effect, breaks, done"), "{error}");
+    assert_eq!(desk.retried(2, Some("effect")).await.status, Status::Finished);
+    let calls = desk.calls("effect");
+    assert_eq!(calls.len(), 2);
+    assert_ne!(calls[0].key, calls[1].key, "it is a new effect");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_begins_anew() {
+    let desk = Desk::new("timeout: 2h\nsteps: [{id: nap, sleep: 4h}, {id: done, finish: 1}]").await;
+    let report = desk.retried(1, None).await;
+    assert_eq!((report.status, hours(&report)), (Status::Finished, 4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_state_comes_back() {
+    let steps = format!(
+        "steps: [{{id: large, test.call: {{bytes: 100000}}, returns: string}}, {{id: all, for_each: {{in: '${{ [1, 2, 3] }}', \
+         as: n, key: '${{ n }}', concurrency: 3, steps: [{{id: each, test.call: {{bytes: 3000}}, returns: string}}, {BREAKS}, \
+         {{id: last, test.call: {{gives: '${{ steps.each.length() }}'}}}}]}}}}, \
+         {{id: done, finish: '${{ steps.large.length() }}'}}]"
+    );
+    let desk = Desk::new(&steps).await;
+    assert_eq!(desk.retried(2, None).await.output, json!(99_998));
+    assert_eq!((desk.calls("large").len(), desk.calls("each").len(), desk.calls("last").len()), (1, 3, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_failed_run_is_retried_and_from_its_outermost_steps() {
+    let desk = Desk::new(&format!("steps: [{{id: outer, do: [{BREAKS}]}}, {{id: done, finish: 1}}]")).await;
+    let operator = desk.engine.operator();
+    let from = |step: &str| Retry { from: Some(step.to_owned()), newest: false };
+    assert_eq!(operator.retry(desk.run, &from("breaks")).await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(operator.retry(desk.run, &from("nothing")).await.unwrap_err().kind(), ErrorKind::NotFound);
+    let report = desk.retried(2, Some("done")).await;
+    assert_eq!(report.output, json!(1));
+    assert_eq!(operator.retry(desk.run, &Retry::default()).await.unwrap_err().kind(), ErrorKind::Conflict);
+}
