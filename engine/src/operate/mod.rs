@@ -27,7 +27,7 @@ use crate::registry::Registry;
 use crate::report::{self, RunReport};
 use crate::run::Record;
 use crate::start;
-use crate::store::{Commit, Key, Row, Store, Write};
+use crate::store::{Commit, Due, Key, Row, Store, Write};
 
 pub use dead::{DeadLetters, RUN_ROWS_PAGE};
 pub use events::{EventFilter, LoggedEvent};
@@ -187,6 +187,11 @@ pub(crate) fn cancel_row(run: RunId, reason: &str) -> Row {
 /// Why a run is to end, as its row says.
 pub(crate) fn cancel_reason(row: &Row) -> String {
     String::from_utf8_lossy(row.value.get(1..).unwrap_or_default()).into_owned()
+}
+
+/// The timers that a run has rows of, for an engine that has not written them itself.
+fn timers_of(run: &crate::run::Run) -> Vec<Due> {
+    run.timers().map(|(frame, at)| Due { at, run: run.id, frame }).collect()
 }
 
 fn no_run(run: RunId) -> Error {

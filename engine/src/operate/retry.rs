@@ -118,6 +118,7 @@ impl Operator {
             }
         }
         loaded.run.gone.clear();
+        let timers = super::timers_of(&loaded.run);
         let (position, writes) = (loaded.run.position, rewritten(loaded, &record));
         let is_ahead = |write: &Write| {
             let table = match write {
@@ -143,6 +144,7 @@ impl Operator {
         last.push(Write::Delete(Key::cancel(id)));
         last.push(Write::wake(id, position));
         self.store.commit(Commit { guards: vec![fence], writes: last, ..Commit::default() }).await?;
+        timers.into_iter().for_each(|due| self.tell(Message::Changed(Some(due))));
         Ok(())
     }
 }

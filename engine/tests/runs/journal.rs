@@ -108,6 +108,16 @@ fn all_records(rows: &Rows, id: RunId, birth: Vec<(i64, u32, Fact)>) -> Vec<Reco
         assert_eq!(read.len(), turn.count as usize);
         facts.extend(read);
     }
+    for (_, _, fact) in &mut facts {
+        // The state that a retry goes back to is all that a fold needs of large values.
+        if let Fact::Retried { state, .. } = fact
+            && let Some(blob) = state.blob
+        {
+            let chunks = rows.0.range(Key::chunk(id, blob.first)..).flat_map(|(_, value)| value.iter().copied());
+            let json: Vec<u8> = chunks.take(blob.bytes as usize).collect();
+            state.value = serde_json::from_slice(&json).unwrap();
+        }
+    }
     let record = |(at, frame, fact)| Record { at: Time(at), frame: FrameId(frame), fact };
     facts.into_iter().map(record).collect()
 }
