@@ -39,7 +39,9 @@ use crate::redact::Redactor;
 use crate::registry::Registry;
 use crate::run::{Input, Live, Place};
 use crate::send::{Incoming, Receipt as Sent};
-use crate::store::{Claim, Claims, CommitError, Due, Fence, Key, Ready, Receipt, Row, Store, StoreError, Table};
+use crate::store::{
+    Claim, Claims, CommitError, Copied, Due, Fence, Key, Ready, Receipt, Row, Store, StoreError, Table,
+};
 use crate::timers::{Timers, WINDOW};
 use crate::upkeep::{Pruned, Retention, Stage};
 
@@ -101,7 +103,7 @@ enum Done {
     Forgotten { run: RunId, more: bool },
     Trimmed(RunId, Result<history::JournalSize, Error>),
     KeptUp(Result<(Pruned, Option<Stage>), Error>),
-    Compacted,
+    Compacted(Result<Option<Copied>, StoreError>),
     Looked(RunId, u64, Result<Box<crate::run::Inbox>, Error>),
     Waiters(Result<Box<inbox::Waiters>, Error>),
     Delivered(inbox::Delivery, Result<Receipt, CommitError>),
@@ -382,7 +384,7 @@ impl Driver {
             Done::Forgotten { run, more } => self.forgotten(run, more),
             Done::Trimmed(run, dropped) => self.trimmed(run, dropped),
             Done::KeptUp(done) => self.kept_up(done),
-            Done::Compacted => {}
+            Done::Compacted(compacted) => self.compacted(compacted),
             Done::Retry(run) => self.step(run),
         }
     }

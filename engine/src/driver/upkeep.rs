@@ -44,12 +44,14 @@ pub(super) struct Upkeep {
     busy: bool,
     /// What this pass has taken so far.
     pruned: Pruned,
+    /// What the store took on the disk when it had been compacted.
+    compacted: u64,
 }
 
 impl Upkeep {
     pub(super) fn after(start: Time) -> Self {
         let due = Time(start.0.saturating_add(FIRST_MS));
-        Upkeep { due, stage: Stage::first(), busy: false, pruned: Pruned::default() }
+        Upkeep { due, stage: Stage::first(), busy: false, pruned: Pruned::default(), compacted: 0 }
     }
 }
 
@@ -86,22 +88,28 @@ impl Driver {
     /// Compacts the store if little of what it takes on the disk is live.
     fn compact(&mut self) {
         let store = self.parts.store.clone();
-        let Some(disk) = store.disk_bytes().filter(|disk| *disk > COMPACT_DISK_BYTES) else { return };
+        // Small rows take several times their bytes in a fresh copy, too: another one would change nothing.
+        let enough = COMPACT_DISK_BYTES.max(self.upkeep.compacted.saturating_mul(2));
+        let Some(disk) = store.disk_bytes().filter(|disk| *disk > enough) else { return };
         self.spawn(async move {
             let compacted = match live_bytes(&*store).await {
                 Ok(live) if live.saturating_mul(COMPACT_PARTS) < disk => store.copy(CopyTo::Place).await.map(Some),
                 Ok(_) => Ok(None),
                 Err(error) => Err(error),
             };
-            match compacted {
-                Ok(Some(Copied { rows, bytes, disk_bytes })) => {
-                    tracing::info!(rows, bytes, disk_bytes, before = disk, "the store was compacted");
-                }
-                Ok(None) => {}
-                Err(error) => tracing::warn!(%error, "the store could not be compacted"),
-            }
-            Done::Compacted
+            Done::Compacted(compacted)
         });
+    }
+
+    pub(super) fn compacted(&mut self, compacted: Result<Option<Copied>, StoreError>) {
+        match compacted {
+            Ok(Some(Copied { rows, bytes, disk_bytes })) => {
+                self.upkeep.compacted = disk_bytes;
+                tracing::info!(rows, bytes, disk_bytes, "the store was compacted");
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "the store could not be compacted"),
+        }
     }
 
     pub(super) fn kept_up(&mut self, done: Result<(Pruned, Option<Stage>), Error>) {
