@@ -36,7 +36,7 @@ bugs! {
     TimerEarly = "timer-early",
     /// A timer that has no row is not held in memory.
     TimerForgotten = "timer-forgotten",
-    /// A run that ends leaves its timer rows behind.
+    /// A branch or iteration that is gone leaves its timer row behind.
     TimerLeft = "timer-left",
     /// The idempotency key of an attempt depends on its number.
     KeyChanges = "key-changes",

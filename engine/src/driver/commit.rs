@@ -302,9 +302,6 @@ impl Driver {
             };
             active.inputs.push_back(Input::Key { frame, since, answer });
         }
-        for (run, frame) in woken {
-            self.wake(run, vec![Input::KeyFreed { frame }], true);
-        }
         let active = self.active.get(&id).expect("looked up just now");
         let workflow = &active.definition.plan.workflow.name.value;
         let notice = Notice { run: id, workflow, origin: active.origin.unwrap_or(id), records: &flight.records };
@@ -324,6 +321,12 @@ impl Driver {
             self.tell_waiting(id, &Ok(()));
         }
         self.trim(id);
+        // The commit has put them into the queue, but one that was parking meanwhile has taken its row out again: a run
+        // that is not known to be queued writes it anew.
+        self.queue_changed |= !woken.is_empty();
+        for (run, frame) in woken {
+            self.wake(run, vec![Input::KeyFreed { frame }], false);
+        }
         self.step(id);
     }
 
@@ -408,7 +411,7 @@ fn write_snapshot(commit: &mut Commit, flight: &mut Flight, active: &mut Active)
     run.gone.extend(later);
     for frame in timed.into_iter().chain(gone.iter().copied()) {
         commit.writes.push(Write::Delete(Key::frame(id, frame)));
-        if let Some(at) = active.timers.remove(&frame) {
+        if let Some(at) = active.timers.remove(&frame).filter(|_| !planted(Bug::TimerLeft)) {
             flight.timers_gone.push((frame, at));
             commit.writes.push(Write::Delete(Key::timer(Due { at, run: id, frame })));
         }
@@ -424,11 +427,7 @@ fn write_snapshot(commit: &mut Commit, flight: &mut Flight, active: &mut Active)
     }
     write_waits(commit, run, &mut active.waits);
     let due_of = |frame: FrameId| run.timer_of(frame).filter(|_| !ended);
-    let known: Vec<FrameId> = if ended && !planted(Bug::TimerLeft) {
-        active.timers.keys().copied().collect()
-    } else {
-        dirty.into_iter().collect()
-    };
+    let known: Vec<FrameId> = if ended { active.timers.keys().copied().collect() } else { dirty.into_iter().collect() };
     for frame in known {
         let due = due_of(frame);
         let old = active.timers.get(&frame).copied();
@@ -452,34 +451,41 @@ fn write_snapshot(commit: &mut Commit, flight: &mut Flight, active: &mut Active)
 
 /// Keeps a row for everything that a frame waits for, so that no open run is without one.
 fn write_waits(commit: &mut Commit, run: &Run, waits: &mut BTreeSet<Key>) {
-    let now: BTreeSet<Key> = waits_of(run, None).collect();
+    let now: BTreeSet<Key> = waits_of(run).collect();
     commit.writes.extend(waits.difference(&now).cloned().map(Write::Delete));
     let new = now.difference(waits).cloned();
     commit.writes.extend(new.map(|key| Write::Put(Row { key, value: vec![crate::store::ROW_VERSION] })));
     *waits = now;
 }
 
-/// The wait rows of a run, or of some of its frames: reserved signatures stand for the end of a child and for a key
+/// The wait rows of a run: those for events, and under reserved signatures those for the end of a child and for a key
 /// that is taken.
-pub(crate) fn waits_of<'r>(run: &'r Run, only: Option<&'r BTreeSet<FrameId>>) -> impl Iterator<Item = Key> + 'r {
+pub(crate) fn waits_of(run: &Run) -> impl Iterator<Item = Key> + '_ {
+    let frames = run.frames.iter().filter(|_| !run.is_ended());
+    let reserved = frames.filter_map(|(id, frame)| {
+        let inbox = match &frame.place {
+            Place::Child { run, .. } => InboxKey { signature: CHILD_ENDED, matched: hash_of(&run.bytes()) },
+            Place::Key { key, taken: true, .. } => InboxKey { signature: KEY_FREE, matched: hash_of(key.as_bytes()) },
+            _ => return None,
+        };
+        Some(Key::wait(inbox, run.id, *id))
+    });
+    event_waits_of(run, None).chain(reserved)
+}
+
+/// The rows for the events that a run waits for, or that some of its frames do.
+pub(super) fn event_waits_of<'r>(run: &'r Run, only: Option<&'r BTreeSet<FrameId>>) -> impl Iterator<Item = Key> + 'r {
     let open = !run.is_ended();
     let wanted = move |id: &FrameId| open && only.is_none_or(|only| only.contains(id));
     let cancels = run.head.cancel_on.iter().filter(move |_| wanted(&FrameId::ROOT));
     let cancels = cancels.map(|event| Key::wait(event.key, run.id, FrameId::ROOT));
     let frames = run.frames.iter().filter(move |(id, _)| wanted(id)).flat_map(|(id, frame)| {
-        let reserved = match &frame.place {
-            Place::Child { run, .. } => Some(InboxKey { signature: CHILD_ENDED, matched: hash_of(&run.bytes()) }),
-            Place::Key { key, taken: true, .. } => {
-                Some(InboxKey { signature: KEY_FREE, matched: hash_of(key.as_bytes()) })
-            }
-            _ => None,
-        };
         let awaited = match &frame.place {
             Place::Wait { awaited, .. } => awaited.as_slice(),
             _ => &[],
         };
         let events = awaited.iter().filter_map(Awaited::event).map(|event| event.key);
-        reserved.into_iter().chain(events).map(|inbox| Key::wait(inbox, run.id, *id))
+        events.map(|inbox| Key::wait(inbox, run.id, *id))
     });
     cancels.chain(frames)
 }

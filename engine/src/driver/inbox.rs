@@ -271,7 +271,7 @@ pub(super) fn arm(commit: &mut Commit, active: &mut Active, records: &[Record]) 
     if frames.is_empty() || planted(Bug::WaitUnarmed) {
         return;
     }
-    for key in super::commit::waits_of(&active.run, Some(&frames)) {
+    for key in super::commit::event_waits_of(&active.run, Some(&frames)) {
         if active.waits.insert(key.clone()) {
             commit.writes.push(Write::Put(Row { key, value: vec![crate::store::ROW_VERSION] }));
         }

@@ -101,12 +101,12 @@ pub(crate) async fn load(store: &dyn Store, registry: &Registry, id: RunId) -> R
     let (trigger, birth) = (Arc::new(event.trigger(ty)), read.birth.clone());
     let mut run = rows::assemble(id, trigger, position, snapshot, read, frames);
     let timers = run.timers().collect();
-    let mut waits: BTreeSet<Key> = super::commit::waits_of(&run, None).collect();
+    let mut waits: BTreeSet<Key> = super::commit::waits_of(&run).collect();
     for record in &records {
         run.apply(record);
         if matches!(record.fact, crate::run::Fact::Waited { .. } | crate::run::Fact::Started { .. }) {
             // A wait has its rows before the frame has.
-            waits.extend(super::commit::waits_of(&run, Some(&BTreeSet::from([record.frame]))));
+            waits.extend(super::commit::event_waits_of(&run, Some(&BTreeSet::from([record.frame]))));
         }
     }
     fill_blobs(store, &mut run).await?;

@@ -276,7 +276,7 @@ impl Derived {
             return;
         }
         let timers = run.timers().map(|(frame, at)| Key::timer(Due { at, run: run.id, frame }));
-        let rows = timers.chain(waits_of(run, None));
+        let rows = timers.chain(waits_of(run));
         if run.version > 0 && run.is_parked() {
             self.wanted.extend(rows);
             return;

@@ -3,7 +3,7 @@
 use wf_engine::{BoxFuture, Clock, Time};
 
 /// Virtual time: tokio's own, which stands still while anything happens.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct VirtualClock {
     base: Time,
     origin: tokio::time::Instant,
