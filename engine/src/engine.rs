@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use wf_dsl::{Catalog, InputFile, Plan, Project, ProjectInput, Value};
 
 use crate::clock::{Clock, SystemClock};
+use crate::definition::Definition;
 use crate::driver::{Driver, History, Message, Parts};
 use crate::error::{Error, ErrorKind};
 use crate::ids::{EventId, RunId, chance};
@@ -50,7 +51,7 @@ pub struct Builder {
     clock: Arc<dyn Clock>,
     kinds: HashMap<String, Arc<dyn StepKind>>,
     twice: Vec<String>,
-    plans: Vec<Arc<Plan>>,
+    definitions: Vec<Arc<Definition>>,
     files: Vec<InputFile>,
     live: Live,
     environment: Environment,
@@ -63,7 +64,7 @@ pub struct Builder {
 
 impl std::fmt::Debug for Builder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Builder").field("plans", &self.plans.len()).finish_non_exhaustive()
+        f.debug_struct("Builder").field("plans", &self.definitions.len()).finish_non_exhaustive()
     }
 }
 
@@ -74,7 +75,7 @@ impl Default for Builder {
             clock: Arc::new(SystemClock::default()),
             kinds: HashMap::new(),
             twice: Vec::new(),
-            plans: Vec::new(),
+            definitions: Vec::new(),
             files: Vec::new(),
             live: Live::default(),
             environment: Environment::default(),
@@ -123,14 +124,13 @@ impl Builder {
     /// Adds workflows; each becomes the newest of its name.
     #[must_use]
     pub fn plans(mut self, plans: impl IntoIterator<Item = Plan>) -> Self {
-        self.plans.extend(plans.into_iter().map(Arc::new));
+        self.definitions.extend(plans.into_iter().map(|plan| Arc::new(Definition::new(Arc::new(plan)))));
         self
     }
 
-    /// The same without copying them, for whoever builds many engines.
-    #[must_use]
-    pub fn shared_plans(mut self, plans: impl IntoIterator<Item = Arc<Plan>>) -> Self {
-        self.plans.extend(plans);
+    /// The same with what has been prepared, for whoever builds many engines.
+    pub(crate) fn definitions(mut self, definitions: impl IntoIterator<Item = Arc<Definition>>) -> Self {
+        self.definitions.extend(definitions);
         self
     }
 
@@ -239,7 +239,7 @@ impl Builder {
         for workflow in &project.workflows {
             let plan = project.plan(&workflow.name.value);
             let plan = plan.map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()))?;
-            self.plans.push(Arc::new(plan));
+            self.definitions.push(Arc::new(Definition::new(Arc::new(plan))));
         }
         Ok(())
     }
@@ -267,11 +267,11 @@ impl Builder {
                 return Err(Error::new(ErrorKind::Invalid, message));
             }
         }
-        for plan in &self.plans {
+        for plan in self.definitions.iter().map(|definition| &definition.plan) {
             self.refuse_unsupported(plan)?;
         }
         start::set_clock(&*self.store, &*self.clock).await?;
-        let registry = start::register(&*self.store, self.plans).await?;
+        let registry = start::register(&*self.store, self.definitions).await?;
         let (messages, inbox) = mpsc::unbounded_channel();
         let kinds = Arc::new(self.kinds.keys().cloned().collect());
         let shared = Shared { store: self.store.clone(), registry: registry.clone(), clock: self.clock.clone(), kinds };

@@ -75,24 +75,25 @@ pub(crate) async fn names(store: &dyn Store) -> Result<BTreeMap<u16, (String, Pl
 }
 
 /// Stores the plans that are new, and gives every workflow its number.
-pub(crate) async fn register(store: &dyn Store, plans: Vec<Arc<Plan>>) -> Result<Registry, Error> {
+pub(crate) async fn register(store: &dyn Store, definitions: Vec<Arc<Definition>>) -> Result<Registry, Error> {
     let names = names(store).await?;
     let mut numbers: BTreeMap<String, (u16, PlanHash)> =
         names.into_iter().map(|(number, (name, newest))| (name, (number, newest))).collect();
     let mut registry = Registry::default();
-    for plan in plans {
+    for definition in definitions {
+        let plan = &definition.plan;
         let (name, hash) = (plan.workflow.name.value.clone(), plan.hash);
         let free = numbers.values().map(|(number, _)| number + 1).max().unwrap_or(0);
         let known = numbers.get(&name).copied();
         let number = known.map_or(free, |(number, _)| number);
         if known.is_none_or(|(_, newest)| newest != hash) {
-            store_plan(store, &plan).await?;
+            store_plan(store, plan).await?;
             let row = NameRow { name: name.clone(), newest: hash.to_string() };
             let put = Write::Put(Row { key: Key::name(number), value: to_bytes(&row) });
             store.commit(Commit { writes: vec![put], ..Commit::default() }).await?;
             numbers.insert(name, (number, hash));
         }
-        registry.add(number, Arc::new(Definition::new(plan)));
+        registry.add(number, definition);
     }
     Ok(registry)
 }

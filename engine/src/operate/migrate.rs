@@ -29,7 +29,8 @@ impl Operator {
     /// # Errors
     /// Whatever the store answers.
     pub async fn register(&self, plans: impl IntoIterator<Item = Plan>) -> Result<(), Error> {
-        start::register(&*self.store, plans.into_iter().map(Arc::new).collect()).await.map(drop)
+        let definitions = plans.into_iter().map(|plan| Arc::new(Definition::new(Arc::new(plan))));
+        start::register(&*self.store, definitions.collect()).await.map(drop)
     }
 
     /// Which open runs of a workflow, pinned to a plan whose hash begins with `from`, can move to the newest one, newest

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value as Json, json};
-use wf_dsl::{Body, Plan, Time, Workflow};
+use wf_dsl::{Body, Time, Workflow};
 
 use super::clock::TestClock;
 use super::coverage::Taken;
+use crate::definition::Definition;
 use crate::ids::{EventId, FrameId, RunId};
 use crate::observe::{Notice, Observer};
 use crate::run::{Fact, Record, Status};
@@ -93,13 +94,13 @@ impl Seen {
 #[derive(Clone, Debug)]
 pub(super) struct Log {
     seen: Arc<Mutex<Seen>>,
-    plans: Arc<[Arc<Plan>]>,
+    definitions: Arc<[Arc<Definition>]>,
     clock: TestClock,
 }
 
 impl Log {
-    pub(super) fn new(plans: Arc<[Arc<Plan>]>, clock: TestClock) -> Self {
-        Log { seen: Arc::default(), plans, clock }
+    pub(super) fn new(definitions: Arc<[Arc<Definition>]>, clock: TestClock) -> Self {
+        Log { seen: Arc::default(), definitions, clock }
     }
 
     pub(super) fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -118,7 +119,7 @@ impl Log {
     }
 
     fn workflow(&self, name: &str) -> Option<&Workflow> {
-        self.plans.iter().map(|plan| &plan.workflow).find(|workflow| workflow.name.value == name)
+        self.definitions.iter().map(|definition| &definition.plan.workflow).find(|workflow| workflow.name.value == name)
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 use wf_dsl::{Body, Effect, Kind, Mock, Node, Plan, Project, Type};
 
 use super::log::Log;
+use crate::definition::Definition;
 use crate::kind::{BoxFuture, Output, StepContext, StepError, StepKind};
 
 /// The kind of a step that starts another workflow; mocked, it is an effect.
@@ -131,10 +132,10 @@ pub(super) struct MockKind {
 }
 
 impl MockKind {
-    /// What stands in for all kinds of these plans.
-    pub(super) fn all(plans: &[Arc<Plan>], mocks: &Arc<Mocks>, log: &Log) -> Vec<Arc<dyn StepKind>> {
+    /// What stands in for all kinds of these workflows.
+    pub(super) fn all(definitions: &[Arc<Definition>], mocks: &Arc<Mocks>, log: &Log) -> Vec<Arc<dyn StepKind>> {
         let mut names: BTreeMap<&str, bool> = BTreeMap::new();
-        for plan in plans {
+        for plan in definitions.iter().map(|definition| &definition.plan) {
             for step in plan.workflow.steps.iter().filter(|step| matches!(step.body, Body::Effect(_))) {
                 let kind = plan.kinds.get(&step.kind.value);
                 let is_null = kind.is_some_and(|kind| kind.output == json!({"type": "null"}));

@@ -29,6 +29,8 @@ use coverage::Taken;
 use mock::Mocks;
 use play::Play;
 
+use crate::definition::Definition;
+
 /// The cases of a project, ready to be played.
 #[derive(Debug)]
 pub struct Suite {
@@ -96,7 +98,7 @@ impl Suite {
                 suite.files.push(project.sources.path(case.name.span.file).to_owned());
                 suite.plays.push(Play {
                     workflow: file.workflow.value.clone(),
-                    plans: making.plans(&mocks, &mut made),
+                    definitions: making.definitions(&mocks, &mut made),
                     case: TestCase::clone(case),
                     mocks,
                     secrets: secrets.clone(),
@@ -177,30 +179,30 @@ struct Making<'a> {
     reachable: &'a std::collections::BTreeSet<String>,
 }
 
-/// Plans that have been made: by what may start, and the `invoke` steps that are mocked.
-type Made = HashMap<(Vec<String>, Vec<(String, String)>), Arc<[Arc<Plan>]>>;
+/// Workflows that have been made ready: by what may start, and the `invoke` steps that are mocked.
+type Made = HashMap<(Vec<String>, Vec<(String, String)>), Arc<[Arc<Definition>]>>;
 
 impl Making<'_> {
-    /// The plans of a case, made once for all cases that need the same.
-    fn plans(&self, mocks: &Mocks, made: &mut Made) -> Arc<[Arc<Plan>]> {
+    /// The workflows of a case, made ready once for all cases that need the same.
+    fn definitions(&self, mocks: &Mocks, made: &mut Made) -> Arc<[Arc<Definition>]> {
         let mut mocked = Vec::new();
         for name in self.reachable {
             let steps = self.plans.get(name).into_iter().flat_map(|plan| mocks.invokes(plan));
             mocked.extend(steps.map(|step| (name.clone(), step.to_owned())));
         }
         let key = (self.starts.to_vec(), mocked);
-        if let Some(plans) = made.get(&key) {
-            return plans.clone();
+        if let Some(definitions) = made.get(&key) {
+            return definitions.clone();
         }
-        let plan = |name: &String| {
+        let definition = |name: &String| {
             let steps = key.1.iter().filter(|(workflow, _)| workflow == name).map(|(_, step)| step.clone());
             let steps: Vec<String> = steps.collect();
             let plan = mock::plan_of(self.project, self.plans.get(name)?, self.starts.contains(name), &steps);
-            Some(Arc::new(plan))
+            Some(Arc::new(Definition::new(Arc::new(plan))))
         };
-        let plans: Arc<[Arc<Plan>]> = self.reachable.iter().filter_map(plan).collect();
-        made.insert(key, plans.clone());
-        plans
+        let definitions: Arc<[Arc<Definition>]> = self.reachable.iter().filter_map(definition).collect();
+        made.insert(key, definitions.clone());
+        definitions
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
-use wf_dsl::{Happens, Node, Period, Plan, TestCase, Time, Value};
+use wf_dsl::{Happens, Node, Period, TestCase, Time, Value};
 
 use super::clock::TestClock;
 use super::expect::{self, Unmet};
@@ -30,7 +30,7 @@ pub(super) struct Play {
     /// The workflow under test.
     pub(super) workflow: String,
     pub(super) case: TestCase,
-    pub(super) plans: Arc<[Arc<Plan>]>,
+    pub(super) definitions: Arc<[Arc<Definition>]>,
     pub(super) mocks: Arc<Mocks>,
     pub(super) secrets: BTreeMap<String, Arc<str>>,
     pub(super) config: Value,
@@ -46,7 +46,7 @@ pub(super) struct Played {
 impl Play {
     pub(super) async fn play(&self, clock: &TestClock) -> Played {
         clock.reset(self.case.start);
-        let log = Log::new(self.plans.clone(), clock.clone());
+        let log = Log::new(self.definitions.clone(), clock.clone());
         let mut unmet = match self.live(clock, &log).await {
             Ok(unmet) => unmet,
             Err(error) => vec![Unmet::sentence(error.to_string())],
@@ -65,8 +65,8 @@ impl Play {
             .store(store.clone())
             .clock(clock.clone())
             .retention(None)
-            .shared_plans(self.plans.iter().cloned())
-            .kinds(MockKind::all(&self.plans, &self.mocks, log))
+            .definitions(self.definitions.iter().cloned())
+            .kinds(MockKind::all(&self.definitions, &self.mocks, log))
             .secrets(self.secrets.clone())
             .config(self.config.clone())
             .observer(log.clone())
@@ -159,10 +159,9 @@ impl Play {
 
     /// An effect was called that has no mock.
     fn without_mock(&self, step: &str, kind: &str) -> Unmet {
-        let plan = self.plans.iter().find(|plan| plan.workflow.find(step).is_some());
-        let output = plan.and_then(|plan| {
-            let definition = Definition::new(plan.clone());
-            let step = plan.workflow.step(plan.workflow.find(step)?);
+        let output = self.definitions.iter().find_map(|definition| {
+            let workflow = &definition.plan.workflow;
+            let step = workflow.step(workflow.find(step)?);
             definition.output_type(step).map(|ty| sample(ty, self.case.start))
         });
         let mock = format!("mocks: {{{step}: {{output: {}}}}}", output.unwrap_or_default());
