@@ -123,12 +123,17 @@ impl Builder {
 
     /// Adds workflows; each becomes the newest of its name.
     #[must_use]
-    pub fn plans(mut self, plans: impl IntoIterator<Item = Plan>) -> Self {
-        self.definitions.extend(plans.into_iter().map(|plan| Arc::new(Definition::new(Arc::new(plan)))));
-        self
+    pub fn plans(self, plans: impl IntoIterator<Item = Plan>) -> Self {
+        self.shared_plans(plans.into_iter().map(Arc::new))
     }
 
-    /// The same with what has been prepared, for whoever builds many engines.
+    /// The same without copying them, for whoever builds many engines.
+    #[must_use]
+    pub fn shared_plans(self, plans: impl IntoIterator<Item = Arc<Plan>>) -> Self {
+        self.definitions(plans.into_iter().map(|plan| Arc::new(Definition::new(plan))))
+    }
+
+    /// The same with what has been prepared before.
     pub(crate) fn definitions(mut self, definitions: impl IntoIterator<Item = Arc<Definition>>) -> Self {
         self.definitions.extend(definitions);
         self
