@@ -104,7 +104,7 @@ pub fn misfits(
         }
     }
     for id in &run.undos {
-        if !new.find(id).is_some_and(|ix| new.step(ix).undo.is_some()) {
+        if new.find(id).is_none_or(|ix| new.step(ix).undo.is_none()) {
             found.insert(Misfit::NoUndo(id.to_string()));
         }
     }
