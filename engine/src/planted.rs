@@ -44,8 +44,6 @@ bugs! {
     KeyShared = "key-shared",
     /// A run that begins to wait does not look at what has arrived since it began.
     EventLost = "event-lost",
-    /// A wait has no row before its run parks.
-    WaitUnarmed = "wait-unarmed",
     /// Only the first of those that wait for an event is told.
     WakeOne = "wake-one",
     /// The losers of a race go on.
