@@ -3,7 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::exit::{Exit, Failure};
-use crate::{completions, dead, events, explain, init, kinds, migrate, run, runs, schema, store, test, validate, why};
+use crate::{
+    completions, dead, events, explain, init, kinds, migrate, run, runs, schema, store, test, validate, why, workflows,
+};
 
 /// Durable workflows as YAML files, checked before they run.
 #[derive(Debug, Parser)]
@@ -49,6 +51,9 @@ pub(crate) enum Command {
     Why(why::Args),
     /// Move open runs to the newest definition of their workflow, as far as they fit there
     Migrate(migrate::Args),
+    /// The workflows of a store: list, pause and resume them
+    #[command(subcommand)]
+    Workflows(workflows::Command),
     /// Look after a store: check, back up, compact, prune, salvage
     #[command(subcommand)]
     Store(store::Command),
@@ -74,6 +79,7 @@ impl Command {
             Command::Events(command) => events::run(command),
             Command::Migrate(args) => migrate::run(&args),
             Command::Why(args) => why::run(&args),
+            Command::Workflows(command) => workflows::run(command),
             Command::Store(command) => store::run(command),
             Command::Explain(args) => explain::run(&args),
             Command::Kinds(args) => kinds::run(&args),

@@ -27,6 +27,7 @@ mod store;
 mod test;
 mod validate;
 mod why;
+mod workflows;
 
 use std::process::ExitCode;
 

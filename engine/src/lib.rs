@@ -49,7 +49,7 @@ pub use observe::{Notice, Observer};
 pub use once::{KEY_RETENTION, KEY_WAITERS_MAX};
 pub use operate::{
     DeadLetters, EVENTS_LOOKED_AT_MAX, EVENTS_TOLD_MAX, EventFilter, LoggedEvent, Miss, Move, Near, Operator, Page,
-    ParseStateError, RUN_ROWS_PAGE, Reason, Retry, RunFilter, RunLine, Standing, State, Wanted, Why,
+    ParseStateError, RUN_ROWS_PAGE, Reason, Retry, RunFilter, RunLine, Standing, State, Wanted, Why, WorkflowLine,
 };
 pub use redact::{REDACTED, Redactor, SECRET_BYTES_MIN};
 pub use report::{DelayedEvent, EventReport, RunReport, StepReport};

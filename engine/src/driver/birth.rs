@@ -352,6 +352,9 @@ impl Driver {
                 }
             }
         }
+        if self.paused.contains(&id.workflow) {
+            newborn.accept(newborn.head.terms.as_deref().cloned().unwrap_or_default().held());
+        }
         let mut run = newborn.clone();
         let cx = Cx { definition: &definition, live: &self.parts.live, workflows: &self.parts.registry, now };
         // One that is open under a key ends in a commit of its own, so that the next one may begin.

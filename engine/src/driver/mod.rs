@@ -18,7 +18,7 @@ mod perform;
 mod submit;
 mod upkeep;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,6 +79,8 @@ pub(crate) enum Message {
     Cancel(RunId, String, oneshot::Sender<Result<(), Error>>),
     /// Rows were put by somebody else: runs into the queue, or a timer.
     Changed(Option<Due>),
+    /// A workflow was paused, or goes on.
+    Paused(u16, bool),
     /// Tell when nothing can happen any more without an event from outside.
     Quiet(oneshot::Sender<()>),
     /// Stop; runs stay as they are.
@@ -172,6 +174,8 @@ pub(crate) struct Driver {
     work: FuturesUnordered<BoxFuture<'static, Done>>,
     timers: Timers,
     claiming: bool,
+    /// Workflows whose runs are born into the queue and do not begin.
+    paused: BTreeSet<u16>,
     /// When a pace lets the next run begin.
     claim_due: Option<Time>,
     /// The queue may hold runs that nobody has claimed.
@@ -206,6 +210,7 @@ impl Driver {
             work: FuturesUnordered::new(),
             timers: Timers::unread(),
             claiming: false,
+            paused: BTreeSet::new(),
             claim_due: None,
             queue_changed: true,
             waiting: HashMap::new(),
@@ -276,6 +281,8 @@ impl Driver {
         if self.parts.schedules {
             self.recover_cron().await?;
         }
+        let paused = load::scan(&*store, Key::all_paused()).await?;
+        self.paused = paused.iter().filter_map(|row| row.key.as_paused()).collect();
         self.recover_deliveries().await?;
         for row in load::scan(&*store, Key::all(Table::Cancel)).await? {
             if planted(Bug::CancelForgotten) {
@@ -342,6 +349,11 @@ impl Driver {
             Message::Changed(due) => {
                 self.queue_changed = true;
                 due.into_iter().for_each(|due| self.timers.add(due));
+            }
+            Message::Paused(workflow, true) => drop(self.paused.insert(workflow)),
+            Message::Paused(workflow, false) => {
+                self.paused.remove(&workflow);
+                self.queue_changed = true;
             }
             Message::Quiet(answer) => self.quiet.push(answer),
             Message::Stop(stopped) => self.stop(Some(stopped)),

@@ -68,6 +68,12 @@ impl Terms {
         Ok(Terms { priority, gate: Gate { slots, pace }, unique, waits, start_by })
     }
 
+    /// The same for a run that has to stand in line whatever its limits say: its workflow is paused.
+    pub(crate) fn held(self) -> Self {
+        let priority = if self.priority == Ready::WOKEN { MIDDLE as u8 } else { self.priority };
+        Terms { priority, waits: true, ..self }
+    }
+
     /// Whether a run has to stand in line before it begins.
     pub(crate) fn queues(&self) -> bool {
         !self.gate.is_open() || self.waits || i64::from(self.priority) != MIDDLE

@@ -11,6 +11,7 @@ mod replay;
 mod retry;
 mod state;
 mod why;
+mod workflows;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -36,6 +37,7 @@ pub use migrate::Move;
 pub use retry::Retry;
 pub use state::{ParseStateError, State};
 pub use why::{EVENTS_LOOKED_AT_MAX, EVENTS_TOLD_MAX, Miss, Near, Reason, Standing, Wanted, Why};
+pub use workflows::WorkflowLine;
 
 /// How many rows are read together.
 const PAGE: usize = 256;

@@ -134,6 +134,10 @@ impl Queue {
     ) -> Result<Option<Taken>, StoreError> {
         let Some(lanes) = self.workflows.get_mut(&workflow) else { return Ok(None) };
         while let Some(key) = lanes.open.first(read)? {
+            let is_new = key.as_queue().is_some_and(|(ready, ..)| ready.priority != Ready::WOKEN);
+            if is_new && self.paused.contains(&workflow) {
+                break;
+            }
             lanes.open.remove(&key);
             let Some((_, _, run)) = key.as_queue() else { continue };
             let fresh = !self.claims.contains_key(&run);
@@ -253,7 +257,15 @@ impl Queue {
         let none = || Lanes { open: Lane::open(workflow, false), gated: GatedLanes::new(workflow, false) };
         let lanes = self.workflows.entry(workflow).or_insert_with(none);
         match key.as_gated() {
-            Some(_) => lanes.gated.insert(key, value, self.turns),
+            Some((ready, lane, ..)) => {
+                lanes.gated.insert(key, value, self.turns);
+                // What stands still because its workflow is paused does not hold up a run that has begun.
+                let stands = self.standing.iter().position(|(.., stands)| *stands == (workflow, lane));
+                if let Some(at) = stands.filter(|_| ready.priority == Ready::WOKEN) {
+                    self.standing.swap_remove(at);
+                    lanes.gated.make_ready(lane, ready.priority, self.turns);
+                }
+            }
             None => lanes.open.insert(key),
         }
     }

@@ -41,7 +41,7 @@ fn begin() -> String {
     BEGIN.to_owned()
 }
 
-/// One thing that happens; exactly one of `send`, `start`, `cancel` and `down`.
+/// One thing that happens; exactly one of `send`, `start`, `cancel`, `pause`, `resume` and `down`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Entry {
@@ -53,6 +53,10 @@ pub(crate) struct Entry {
     pub(crate) start: Option<String>,
     /// All open runs of this workflow are cancelled.
     pub(crate) cancel: Option<String>,
+    /// No run of this workflow begins from now on.
+    pub(crate) pause: Option<String>,
+    /// They begin again.
+    pub(crate) resume: Option<String>,
     /// The process is killed, and begins again after this time.
     pub(crate) down: Option<String>,
     /// The event's data.

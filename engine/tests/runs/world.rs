@@ -210,6 +210,12 @@ async fn act(engine: &Engine, store: &Faulty, entry: &Entry, progress: &Progress
         let started = engine.start(workflow, entry.data.clone()).await;
         return started.err().map(|error| answer(format!("start {workflow}"), Err(error)));
     }
+    if let Some(workflow) = &entry.pause {
+        engine.operator().pause_workflow(workflow).await.unwrap();
+    }
+    if let Some(workflow) = &entry.resume {
+        engine.operator().resume_workflow(workflow).await.unwrap();
+    }
     if let Some(workflow) = &entry.cancel {
         for run in engine.open_runs().await.unwrap() {
             let report = engine.report(run).await.unwrap();

@@ -149,6 +149,9 @@ pub(super) async fn pauses(subject: &dyn Subject) {
     let begun = line_up(&*store, &gate, Ready::WOKEN, 2).await;
     assert_eq!(claimed(&*store, 0).await, [begun]);
     leave(&*store, begun, &gate, Ready::WOKEN, 2).await;
+    let begun = line_up(&*store, &gate, Ready::WOKEN, 3).await;
+    assert_eq!(claimed(&*store, 0).await, [begun], "one behind which stands one that may not begin");
+    leave(&*store, begun, &gate, Ready::WOKEN, 3).await;
     store = subject.reopen(store);
     assert!(claimed(&*store, 0).await.is_empty());
     accept(&*store, writes([Write::Delete(Key::paused(1))])).await;
