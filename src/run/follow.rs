@@ -133,6 +133,8 @@ impl<'a> Session<'a> {
                     }
                 }
             } else if runs.is_empty() {
+                // What happened before it is told before it.
+                self.drain();
                 talk(&format!("`{name}` started no run"));
             }
         }
