@@ -1,4 +1,4 @@
-//! The five loads by which the engine is measured, on the sled store with a sync of the disk before every acknowledgement.
+//! The loads by which the engine is measured, on the sled store with a sync of the disk before every acknowledgement.
 //! Run it alone: `cargo bench --bench engine`, or one of them: `cargo bench --bench engine -- W2`.
 //!
 //! Each load runs in a process of its own, so that its peak memory is its own. The disk's rate stands beside it: an
@@ -37,6 +37,15 @@ const LONELY_EVENTS: usize = 1_000;
 const FILES: usize = 300;
 const FILE_STEPS: usize = 30;
 
+/// Events that are delivered to one of many waiting runs, one after the other.
+const DELIVERIES: usize = 300;
+/// Runs that are sent at once to a workflow with limits.
+const LIMITED_RUNS: usize = 20_000;
+/// How many of a long backlog are drained while the time is taken.
+const BACKLOG_DRAINED: usize = 20_000;
+/// The parts that are killed when they have told their result, so that the next one finds what they left.
+const STAYS: [&str; 2] = ["W3", "L4"];
+
 /// As in the command: the system's allocator takes a third of the time of an engine on two cores.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -59,13 +68,21 @@ fn table(chosen: &[&str]) {
         ("W3b", "... and ready for work after kill -9", "0.5 s"),
         ("W4", "idle: from send to the first step", "p50 0.5 p99 2 ms"),
         ("J1", "a journal of 10,000 records is read", "20 ms"),
+        ("D1", "an event for one of 1,000 waiting runs", ""),
+        ("D2", "an event for one of 1,000,000", "2 x D1"),
+        ("L0", "20,000 runs of 5 steps without limits", ""),
+        ("L1", "... with concurrency, 10 keys", "0.75 x L0"),
+        ("L2", "... with concurrency, 100,000 keys", "0.75 x L0"),
+        ("L3", "1,000 queued runs of a step are drained", ""),
+        ("L4", "1,000,000 are", "0.8 x L3"),
+        ("L4b", "... and ready for work after kill -9", "3 s, 512 MB"),
         ("W5", "wf validate, 300 files of 30 steps", "1 s"),
     ] {
         if !chosen.is_empty() && !chosen.iter().any(|chosen| name.starts_with(chosen)) {
             continue;
         }
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("engine-{}", &name[..2]));
-        if name != "W3b" {
+        if name.len() == 2 {
             // Nothing is there the first time.
             let _ = fs::remove_dir_all(&dir);
             fs::create_dir_all(&dir).unwrap();
@@ -77,7 +94,7 @@ fn table(chosen: &[&str]) {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let line: Vec<String> = lines.next().expect("a part tells a result").split('\t').map(str::to_owned).collect();
-        if name == "W3" {
+        if STAYS.contains(&name) {
             child.kill().unwrap();
         }
         child.wait().unwrap();
@@ -89,7 +106,7 @@ fn table(chosen: &[&str]) {
 /// One line of the table, in a process of its own.
 fn part(name: &str, dir: &Path) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build().unwrap();
-    let syncs = if matches!(name, "W3b" | "W5") { 0 } else { sync_rate(&dir.join("floor")) };
+    let syncs = if matches!(name, "W3b" | "W5" | "L4b") { 0 } else { sync_rate(&dir.join("floor")) };
     let measured = match name {
         "W1" => runtime.block_on(long_run(dir)),
         "W2" => runtime.block_on(short_runs(dir)),
@@ -97,11 +114,19 @@ fn part(name: &str, dir: &Path) {
         "W3b" => runtime.block_on(wakes(dir)),
         "W4" => runtime.block_on(lonely_events(dir)),
         "J1" => runtime.block_on(long_journal(dir)),
+        "D1" => runtime.block_on(delivery(dir, 1_000)),
+        "D2" => runtime.block_on(delivery(dir, 1_000_000)),
+        "L0" => runtime.block_on(limited(dir, None)),
+        "L1" => runtime.block_on(limited(dir, Some(10))),
+        "L2" => runtime.block_on(limited(dir, Some(100_000))),
+        "L3" => runtime.block_on(backlog(dir, 1_000, 1_000)),
+        "L4" => runtime.block_on(backlog(dir, 1_000_000, BACKLOG_DRAINED)),
+        "L4b" => runtime.block_on(ready_with_backlog(dir)),
         _ => validate(),
     };
     println!("{measured}\t{syncs}\t{} MB", peak_memory() >> 10);
     std::io::stdout().flush().unwrap();
-    if name == "W3" {
+    if STAYS.contains(&name) {
         std::thread::sleep(Duration::MAX); // until it is killed
     }
 }
@@ -236,16 +261,7 @@ async fn short_runs(dir: &Path) -> String {
 async fn sleepers(dir: &Path) -> String {
     let (engine, _ends, _starts) = engine(dir, &[SLEEPER.to_owned()]).await;
     let before = Instant::now();
-    let mut senders = JoinSet::new();
-    for sender in 0..SENDERS {
-        let engine = engine.clone();
-        senders.spawn(async move {
-            for number in (sender..SLEEPERS).step_by(SENDERS) {
-                engine.send(Event::new("sleeper.go", json!({"number": number}))).await.unwrap();
-            }
-        });
-    }
-    senders.join_all().await;
+    send_all(&engine, "sleeper.go", SLEEPERS).await;
     let took = before.elapsed();
     // sled writes on in the background.
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -274,6 +290,81 @@ async fn lonely_events(dir: &Path) -> String {
     times.sort();
     let millis = |share: usize| times[times.len() * share / 100].as_secs_f64() * 1e3;
     format!("p50 {:.2} ms, p99 {:.2} ms", millis(50), millis(99))
+}
+
+/// Sends `events` numbered events, from many senders at once.
+async fn send_all(engine: &Engine, name: &'static str, events: usize) {
+    let mut senders = JoinSet::new();
+    for sender in 0..SENDERS {
+        let engine = engine.clone();
+        senders.spawn(async move {
+            for number in (sender..events).step_by(SENDERS) {
+                engine.send(Event::new(name, json!({"number": number}))).await.unwrap();
+            }
+        });
+    }
+    senders.join_all().await;
+}
+
+const WAITER: &str = "workflow: waiter\ntriggers: [{event: waiter.go}]\nevents: {waiter.go: {data: {number: int}}, told: {data: {number: int}}}\nsteps: [{id: listen, wait: [{event: told, match: {number: '${ event.data.number }'}}, {after: 720h}]}]\n";
+
+/// From an event to the end of the one run that waits for it among many.
+async fn delivery(dir: &Path, waits: usize) -> String {
+    let (engine, ends, _starts) = engine(dir, &[WAITER.to_owned()]).await;
+    send_all(&engine, "waiter.go", waits).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let mut times = Vec::with_capacity(DELIVERIES);
+    for nth in 0..DELIVERIES {
+        let number = nth * (waits / DELIVERIES);
+        let before = Instant::now();
+        engine.send(Event::new("told", json!({"number": number}))).await.unwrap();
+        ends.wait_for(nth + 1).await;
+        times.push(before.elapsed());
+    }
+    times.sort();
+    format!("p50 {:.2} ms", times[times.len() / 2].as_secs_f64() * 1e3)
+}
+
+/// Short runs of a workflow with `concurrency`, under so many keys; without the limit if there are none.
+async fn limited(dir: &Path, keys: Option<usize>) -> String {
+    let limits = keys
+        .map(|keys| format!("limits: {{concurrency: {{limit: 1000, key: '${{ event.data.number % {keys} }}'}}}}\n"));
+    let file = workflow("short", SHORT_STEPS).replace("number?: int", "number: int") + &limits.unwrap_or_default();
+    let (engine, ends, _starts) = engine(dir, &[file]).await;
+    let before = Instant::now();
+    send_all(&engine, "short.go", LIMITED_RUNS).await;
+    ends.wait_for(LIMITED_RUNS).await;
+    format!("{:.0} steps/s", (LIMITED_RUNS * SHORT_STEPS) as f64 / before.elapsed().as_secs_f64())
+}
+
+fn queued() -> String {
+    let limits = "limits: {concurrency: {limit: 1000, key: '${ event.data.number % 10 }'}}\n";
+    workflow("short", 1).replace("number?: int", "number: int") + limits
+}
+
+/// A queue that grew while its workflow was paused is drained; the rate of the first ones.
+async fn backlog(dir: &Path, runs: usize, drained: usize) -> String {
+    let (engine, ends, _starts) = engine(dir, &[queued()]).await;
+    engine.operator().pause_workflow("short").await.unwrap();
+    send_all(&engine, "short.go", runs).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let before = Instant::now();
+    engine.operator().resume_workflow("short").await.unwrap();
+    ends.wait_for(drained).await;
+    let rate = drained as f64 / before.elapsed().as_secs_f64();
+    if runs > drained {
+        engine.operator().pause_workflow("short").await.unwrap();
+    }
+    format!("{rate:.0} runs/s")
+}
+
+/// After the process with the backlog was killed: from nothing to the end of a run that is sent then.
+async fn ready_with_backlog(dir: &Path) -> String {
+    let before = Instant::now();
+    let (engine, ends, _starts) = engine(dir, &[queued(), workflow("other", SHORT_STEPS)]).await;
+    engine.send(Event::new("other.go", json!({}))).await.unwrap();
+    ends.wait_for(1).await;
+    format!("{:.2} s", before.elapsed().as_secs_f64())
 }
 
 fn validate() -> String {

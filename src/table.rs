@@ -94,10 +94,6 @@ mod tests {
     #[test]
     fn on_a_narrow_screen_one_column_gives_way() {
         let text = table().text(Look { is_terminal: true, width: 20, ..WIDE });
-        assert_eq!(
-            text,
-            "ID  NAME          N\na1  a rather lon…  1\n  why so\nb   short          20\n"
-                .replace("NAME          N", "NAME           N")
-        );
+        assert_eq!(text, "ID  NAME          N\na1  a rather lo…  1\n  why so\nb   short         20\n");
     }
 }
