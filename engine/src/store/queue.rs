@@ -50,6 +50,14 @@ struct Held {
 /// How many lanes that have no room one look at the queue passes over, so that it does not take long.
 const LOOKED_AT_MAX: usize = 1_024;
 
+/// One look at the queue.
+struct Glance<'a> {
+    now: Time,
+    /// How many lanes without room it may still pass over.
+    left: usize,
+    read: ReadRows<'a>,
+}
+
 /// What one look at the queue gave.
 #[derive(Debug, Default)]
 pub(super) struct Claimed {
@@ -91,19 +99,19 @@ impl Queue {
     fn claim(&mut self, most: usize, now: Time, read: ReadRows<'_>) -> Result<Claimed, StoreError> {
         self.rooms.tidy(now);
         let mut claimed = Claimed::default();
-        let mut budget = LOOKED_AT_MAX;
+        let mut glance = Glance { now, left: LOOKED_AT_MAX, read };
         let mut idle = 0;
-        while claimed.runs.len() < most && idle < self.workflows.len() && budget > 0 {
+        while claimed.runs.len() < most && idle < self.workflows.len() && glance.left > 0 {
             let behind = self.workflows.range((Excluded(self.served), Unbounded)).next();
             let Some((&workflow, _)) = behind.or_else(|| self.workflows.iter().next()) else { break };
             self.served = workflow;
             idle += 1;
-            if let Some(run) = self.pop(workflow, now, &mut budget, read)? {
+            if let Some(run) = self.pop(workflow, &mut glance)? {
                 claimed.runs.push(run);
                 idle = 0;
             }
         }
-        claimed.more = budget == 0;
+        claimed.more = glance.left == 0;
         Ok(claimed)
     }
 
@@ -125,15 +133,9 @@ impl Queue {
     }
 
     /// Takes the next run of a workflow.
-    fn pop(
-        &mut self,
-        workflow: u16,
-        now: Time,
-        budget: &mut usize,
-        read: ReadRows<'_>,
-    ) -> Result<Option<Taken>, StoreError> {
+    fn pop(&mut self, workflow: u16, glance: &mut Glance<'_>) -> Result<Option<Taken>, StoreError> {
         let Some(lanes) = self.workflows.get_mut(&workflow) else { return Ok(None) };
-        while let Some(key) = lanes.open.first(read)? {
+        while let Some(key) = lanes.open.first(glance.read)? {
             let is_new = key.as_queue().is_some_and(|(ready, ..)| ready.priority != Ready::WOKEN);
             if is_new && self.paused.contains(&workflow) {
                 break;
@@ -146,17 +148,12 @@ impl Queue {
                 return Ok(Some(Taken { run, row: key, passed: false, pace: None }));
             }
         }
-        self.pop_gated(workflow, now, budget, read)
+        self.pop_gated(workflow, glance)
     }
 
-    fn pop_gated(
-        &mut self,
-        workflow: u16,
-        now: Time,
-        budget: &mut usize,
-        read: ReadRows<'_>,
-    ) -> Result<Option<Taken>, StoreError> {
-        while *budget > 0 {
+    fn pop_gated(&mut self, workflow: u16, glance: &mut Glance<'_>) -> Result<Option<Taken>, StoreError> {
+        let Glance { now, read, .. } = *glance;
+        while glance.left > 0 {
             let due = self.rooms.next_due(now);
             self.make_ready(due);
             let Some(lanes) = self.workflows.get_mut(&workflow) else { break };
@@ -191,7 +188,7 @@ impl Queue {
                 let slots: Vec<LimitId> = gate.slots.iter().map(|slot| slot.of).collect();
                 self.claims.insert(run, Held { rows: BTreeSet::from([key.clone()]), slots });
             } else {
-                *budget -= 1;
+                glance.left -= 1;
             }
             // Whoever waits for something of this gate that has room is next to look.
             let next = self.rooms.next_with_room(&gate);
