@@ -1,6 +1,7 @@
 //! `wf runs`
 
 mod cancel;
+mod dropped;
 mod export;
 pub(crate) mod line;
 mod list;
@@ -18,6 +19,8 @@ use crate::exit::{Exit, Failure};
 pub(crate) enum Command {
     /// List runs, newest first
     List(list::Args),
+    /// List starts that limits kept from happening, newest first
+    Dropped(dropped::Args),
     /// Show a run with its steps
     Show(show::Args),
     /// Show what happened in a run, in order
@@ -45,6 +48,7 @@ pub(crate) struct One {
 pub(crate) fn run(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::List(args) => list::run(&args),
+        Command::Dropped(args) => dropped::run(&args),
         Command::Show(args) => show::run(&args),
         Command::Watch(args) => watch::run(&args),
         Command::Cancel(args) => cancel::run(&args),

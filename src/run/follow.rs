@@ -124,14 +124,14 @@ impl<'a> Session<'a> {
             is_started |= self.count_first(&mut runs, workflow).await?;
             for run in &runs {
                 self.add_root(*run);
+                // One that was there before, for the event's id or for the key of a limit, may have ended.
+                let is_new = run.event == receipt.event && !receipt.duplicate;
+                if !is_new && self.engine.report(*run).await.map_err(failed)?.ended_at.is_some() {
+                    self.open.remove(run);
+                }
             }
             if receipt.duplicate {
                 talk(&format!("event `{}` was here before; nothing new was started", receipt.id));
-                for run in runs {
-                    if self.engine.report(run).await.map_err(failed)?.ended_at.is_some() {
-                        self.open.remove(&run);
-                    }
-                }
             } else if runs.is_empty() {
                 // What happened before it is told before it.
                 self.drain();
@@ -164,7 +164,9 @@ impl<'a> Session<'a> {
         if self.roots.is_empty() {
             talk(&format!("run {run}"));
         }
-        self.roots.push(run);
+        if !self.roots.contains(&run) {
+            self.roots.push(run);
+        }
         self.open.insert(run);
         for heard in std::mem::take(&mut self.early) {
             self.take(heard);

@@ -4,6 +4,7 @@
 //! everything is decided, when an engine has the store.
 
 mod dead;
+mod dropped;
 mod events;
 mod list;
 mod migrate;
@@ -31,6 +32,7 @@ use crate::start;
 use crate::store::{Commit, Due, Key, Row, Store, Write};
 
 pub use dead::{DeadLetters, RUN_ROWS_PAGE};
+pub use dropped::DroppedStart;
 pub use events::{EventFilter, LoggedEvent};
 pub use list::{RunFilter, RunLine};
 pub use migrate::Move;

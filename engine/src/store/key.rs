@@ -380,6 +380,11 @@ impl Key {
         Key::build(Table::Dropped, &[&run.workflow.to_be_bytes(), &time_bytes(at), &run.bytes()])
     }
 
+    /// All rows of a workflow's starts that came to nothing.
+    pub fn dropped_of(workflow: u16) -> Range<Key> {
+        Key::build(Table::Dropped, &[&workflow.to_be_bytes()]).and_below()
+    }
+
     /// The time and the run of a [`Key::dropped`].
     pub fn as_dropped(&self) -> Option<(Time, RunId)> {
         let bytes: &[u8; 27] = self.0.as_slice().try_into().ok()?;

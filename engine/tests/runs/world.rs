@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wf_engine::store::{Key, Table};
-use wf_engine::{BoxFuture, Clock, Engine, Error, Event, MemoryStore, RunId, RunReport, SimulatedClock, Store, Time};
+use wf_engine::{
+    BoxFuture, Clock, Engine, Error, ErrorKind, Event, MemoryStore, RunId, RunReport, SimulatedClock, Store, Time,
+};
 
 use crate::case::{Case, Entry, period};
 use crate::faulty::{Crash, Faulty};
@@ -210,11 +212,17 @@ async fn act(engine: &Engine, store: &Faulty, entry: &Entry, progress: &Progress
         let started = engine.start(workflow, entry.data.clone()).await;
         return started.err().map(|error| answer(format!("start {workflow}"), Err(error)));
     }
+    // Whoever got no answer asks again, and is told of a conflict if the first try came through.
+    let came_through = |done: Result<(), Error>| {
+        if let Err(error) = done {
+            assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+        }
+    };
     if let Some(workflow) = &entry.pause {
-        engine.operator().pause_workflow(workflow).await.unwrap();
+        came_through(engine.operator().pause_workflow(workflow).await);
     }
     if let Some(workflow) = &entry.resume {
-        engine.operator().resume_workflow(workflow).await.unwrap();
+        came_through(engine.operator().resume_workflow(workflow).await);
     }
     if let Some(workflow) = &entry.cancel {
         for run in engine.open_runs().await.unwrap() {
