@@ -56,6 +56,13 @@ async fn read_rows(store: &dyn Store, id: RunId) -> Result<Option<RunRows>, Erro
     loop {
         let crate::store::Head { records: snapshot, json, .. } = rows::split_head(&head)?;
         let head_json = unspill(store, id, FrameId::ROOT, json.to_vec()).await;
+        if snapshot == 0
+            && let (records, behind) = journal_from(store, id, snapshot).await?
+            && records.is_empty()
+        {
+            // It has not begun: there is nothing else of it. There may be a million of them in the queue.
+            return Ok(Some(RunRows { head_json: head_json?, frames: BTreeMap::new(), records, behind, head }));
+        }
         let frames = read_frames(store, id).await;
         let behind = journal_from(store, id, snapshot).await;
         // Head and frames are written together. Whoever reads them while the run goes on may see a part of each.
