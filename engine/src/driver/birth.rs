@@ -145,8 +145,8 @@ impl Driver {
     /// Commits an event with its births.
     pub(super) fn give_birth(&mut self, commit: Commit, mut births: Box<Births>) {
         let offers = offers_of(&mut births.births);
-        let rule = move |_: &mut Rows| Ruled { commit: commit.clone(), answer: Json::Null, goes_on: true };
-        let decided = decide_with(&self.parts.store, Vec::new(), offers, rule);
+        let rule = |_: &mut Rows, _: &mut Commit| Ruled { answer: Json::Null, goes_on: true };
+        let decided = decide_with(&self.parts.store, Vec::new(), offers, commit, rule);
         self.spawn(async move {
             let committed = decided.await.map(|(receipt, _, verdicts)| {
                 tell(&mut births.births, verdicts);
@@ -160,21 +160,20 @@ impl Driver {
     pub(super) fn send_once(&mut self, id: &str, commit: Commit, seen: SeenBefore, mut births: Box<Births>, now: Time) {
         let keys = dedupe_keys(id, now);
         let offers = offers_of(&mut births.births);
-        let rule = move |rows: &mut Rows| {
+        let rule = move |rows: &mut Rows, commit: &mut Commit| {
             let before = keys.iter().filter_map(|key| rows.get(key)?.as_ref()).find_map(|row| remembered(row, now));
             if let Some(before) = before.filter(|before| *before != seen.event) {
-                let answer = Json::String(before.to_string());
-                return Ruled { commit: seen.otherwise.clone(), answer, goes_on: false };
+                commit.clone_from(&seen.otherwise);
+                return Ruled { answer: Json::String(before.to_string()), goes_on: false };
             }
-            let mut commit = commit.clone();
             let mut value = vec![crate::store::ROW_VERSION];
             value.extend_from_slice(seen.event.to_string().as_bytes());
             if !planted(Bug::IdNotRemembered) {
                 commit.writes.push(Write::Put(Row { key: keys[0].clone(), value }));
             }
-            Ruled { commit, answer: Json::Null, goes_on: true }
+            Ruled { answer: Json::Null, goes_on: true }
         };
-        let decided = decide_with(&self.parts.store, dedupe_keys(id, now).to_vec(), offers, rule);
+        let decided = decide_with(&self.parts.store, dedupe_keys(id, now).to_vec(), offers, commit, rule);
         self.spawn(async move {
             match decided.await {
                 Ok((_, Json::String(before), _)) => {

@@ -219,7 +219,7 @@ impl Driver {
         let end = behind.map(|id| (id, active.run.place_behind(id)));
         let offers = offers_of(&mut flight.births);
         active.in_flight = Some(flight);
-        self.submit(Submission { run, commit, keys, offers, now }, end);
+        self.submit(commit, Submission { run, keys, offers, now }, end);
     }
 
     fn key_use(&self, active: &Active, held: HeldKey, wish: Wish) -> KeyUse {

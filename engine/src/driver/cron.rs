@@ -252,17 +252,16 @@ impl Driver {
     ) {
         let run = births.as_ref().and_then(|births| births.first_run());
         let offers = births.as_mut().map(|births| offers_of(&mut births.births)).unwrap_or_default();
-        let decided = decide_with(&self.parts.store, vec![Key::cron(id)], offers, move |rows| {
+        let decided = decide_with(&self.parts.store, vec![Key::cron(id)], offers, commit, move |rows, commit| {
             let key = Key::cron(id);
             let row = rows.get(&key).and_then(Option::as_ref);
             let cursor = row.and_then(|row| from_bytes::<Cursor>(&key, &row.value).ok()).unwrap_or_default();
-            let taken = rule.take(cursor, tick, run).map(|cursor| {
-                let mut commit = commit.clone();
-                commit.writes.push(Write::Put(Row { key, value: to_bytes(&cursor) }));
-                commit
-            });
-            let goes_on = taken.is_some();
-            Ruled { commit: taken.unwrap_or_default(), answer: goes_on.into(), goes_on }
+            let taken = rule.take(cursor, tick, run);
+            match &taken {
+                Some(cursor) => commit.writes.push(Write::Put(Row { key, value: to_bytes(cursor) })),
+                None => *commit = Commit::default(),
+            }
+            Ruled { answer: taken.is_some().into(), goes_on: taken.is_some() }
         });
         let waited = matches!(rule, Rule::Waiting { .. });
         self.spawn(async move {

@@ -43,7 +43,6 @@ impl Offer {
 
 /// What a rule says before offers are judged.
 pub(super) struct Ruled {
-    pub(super) commit: Commit,
     pub(super) answer: Json,
     /// The offers count.
     pub(super) goes_on: bool,
@@ -52,24 +51,25 @@ pub(super) struct Ruled {
 /// A commit that was decided: the answer of its rule, and the verdicts on its offers.
 pub(super) type Decided = (Receipt, Json, Vec<Verdict>);
 
-/// Commits what a rule says of these rows, and what becomes of offers. Under way when this returns, like every commit.
+/// Commits what a rule makes of a commit, given these rows, and what becomes of offers. Under way when this returns, like every commit.
 pub(super) fn decide_with(
     store: &Arc<dyn Store>,
     keys: Vec<Key>,
     offers: Vec<Offer>,
-    rule: impl Fn(&mut Rows) -> Ruled + Send + Sync + 'static,
+    mut commit: Commit,
+    rule: impl Fn(&mut Rows, &mut Commit) -> Ruled + Send + Sync + 'static,
 ) -> BoxFuture<'static, Result<Decided, CommitError>> {
     let keys: Vec<Key> = keys.into_iter().chain(offers.iter().flat_map(|offer| offer.start.keys())).collect();
     if keys.is_empty() {
-        let Ruled { commit, answer, .. } = rule(&mut Rows::new());
+        let Ruled { answer, .. } = rule(&mut Rows::new(), &mut commit);
         let committed = store.commit(commit);
         return Box::pin(async move { Ok((committed.await?, answer, Vec::new())) });
     }
     let decided = store.decide(
         keys,
         Box::new(move |rows| {
-            let mut rows = rows.clone();
-            let Ruled { mut commit, answer, goes_on } = rule(&mut rows);
+            let (mut rows, mut commit) = (rows.clone(), commit.clone());
+            let Ruled { answer, goes_on } = rule(&mut rows, &mut commit);
             let offers = offers.iter().filter(|_| goes_on);
             let verdicts: Vec<Verdict> = offers.map(|offer| offer.judge(&mut rows, &mut commit)).collect();
             (commit, serde_json::json!([answer, verdicts]))

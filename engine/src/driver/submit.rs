@@ -13,10 +13,9 @@ use crate::limits::{self, First};
 use crate::once::{self, KeyUse, KeyVerdict};
 use crate::store::{Commit, CommitError, Key, LimitId, Ready, Store, StoreError, read_gate};
 
-/// What a run commits, and what is decided with it.
+/// What is decided with what a run commits.
 pub(super) struct Submission {
     pub(super) run: RunId,
-    pub(super) commit: Commit,
     /// Explicit keys that it wants or gives up.
     pub(super) keys: Vec<KeyUse>,
     /// Births that are to be judged.
@@ -36,13 +35,13 @@ struct End {
 
 impl Driver {
     /// Submits a commit; it is under way when this returns, unless it ends a run that others wait for.
-    pub(super) fn submit(&mut self, submission: Submission, end: Option<(LimitId, Key)>) {
+    pub(super) fn submit(&mut self, commit: Commit, submission: Submission, end: Option<(LimitId, Key)>) {
         let store = self.parts.store.clone();
         let run = submission.run;
         let wishes = submission.keys.iter().map(|key| (key.held.frame, key.held.since)).collect();
         let submission = Arc::new(submission);
         let Some((id, mine)) = end else {
-            let decided = decide(&submission, &store, None);
+            let decided = decide(commit, &submission, &store, None);
             return self.spawn(async move { Done::Committed(run, decided.await.map(|it| settled(it, wishes))) });
         };
         self.spawn(async move {
@@ -51,7 +50,8 @@ impl Driver {
                     Ok(first) => first,
                     Err(error) => return Done::Committed(run, Err(CommitError::NotCommitted(error))),
                 };
-                match decide(&submission, &store, Some(End { id, mine: mine.clone(), first })).await {
+                let end = End { id, mine: mine.clone(), first };
+                match decide(commit.clone(), &submission, &store, Some(end)).await {
                     // The one that was first is gone.
                     Ok((_, Json::Null, _)) => {}
                     decided => return Done::Committed(run, decided.map(|it| settled(it, wishes))),
@@ -62,6 +62,7 @@ impl Driver {
 }
 
 fn decide(
+    commit: Commit,
     submission: &Arc<Submission>,
     store: &Arc<dyn Store>,
     end: Option<End>,
@@ -74,17 +75,17 @@ fn decide(
         wanted.extend(first.iter().map(|first| first.row.clone()));
     }
     let shared = submission.clone();
-    decide_with(store, wanted, offers.clone(), move |rows| {
-        let mut commit = shared.commit.clone();
+    decide_with(store, wanted, offers.clone(), commit, move |rows, commit| {
         if let Some(End { id, mine, first }) = &end
-            && !limits::settle(run, mine, *id, first.as_ref(), rows, &mut commit)
+            && !limits::settle(run, mine, *id, first.as_ref(), rows, commit)
         {
-            return Ruled { commit: Commit::default(), answer: Json::Null, goes_on: false };
+            *commit = Commit::default();
+            return Ruled { answer: Json::Null, goes_on: false };
         }
-        let verdicts = shared.keys.iter().map(|key| once::judge(key, now, rows, &mut commit));
+        let verdicts = shared.keys.iter().map(|key| once::judge(key, now, rows, commit));
         let verdicts: Vec<KeyVerdict> = verdicts.collect();
         let answer = serde_json::to_value(verdicts).expect("verdicts are JSON");
-        Ruled { commit, answer, goes_on: true }
+        Ruled { answer, goes_on: true }
     })
 }
 
