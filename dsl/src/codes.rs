@@ -104,6 +104,7 @@ codes! {
     Warning DEAD_HANDLER "dead_handler": "a handler that can never match",
     Warning YAML_TRAP "yaml_trap": "a value that other YAML readers take for something else",
     Warning CONSTANT_CONDITION "constant_condition": "a condition that is always the same",
+    Warning NO_MUTEX "no_mutex": "a `concurrency` of one in a workflow that parks",
     Warning DANGLING_EVENT "dangling_event": "an event that nobody sends or nobody consumes",
     Warning IMPOSSIBLE_COMPARISON "impossible_comparison": "a comparison that is always false by type",
 }

@@ -5,7 +5,9 @@ use super::{Context, constant};
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::form::Form;
+use crate::node::Node;
 use crate::plan::{Body, Delay, Retry, Step, WaitGuard};
+use crate::source::Span;
 use crate::time::{Period, Time};
 
 /// Checks what is constant of timeouts, deadlines and retries.
@@ -15,6 +17,9 @@ pub(super) fn check(cx: &Context<'_>, found: &mut Findings) {
     }
     if let Some(within) = cx.workflow.limits.as_ref().and_then(|limits| limits.value.start_within.as_ref()) {
         positive(within, "start_within", found);
+    }
+    if let Some(limits) = cx.tree.and_then(|tree| tree.get("limits")) {
+        windows(limits, found);
     }
     for (form, key) in instants(cx) {
         past(cx, form, key, found);
@@ -60,9 +65,46 @@ fn instants<'p>(cx: &Context<'p>) -> impl Iterator<Item = (&'p Form, &'static st
 pub(super) fn positive(form: &Form, key: &str, found: &mut Findings) {
     let length = constant::value(form).and_then(|value| value.as_period());
     if length.is_some_and(|length| length <= Period::ZERO) {
-        let message = format!("`{key}` is not longer than zero");
-        found.push(Diagnostic::error(Code::DEADLINE, form.span(), message).help("write a length such as `30s`"));
+        found.push(not_longer_than_zero(form.span(), key));
     }
+}
+
+/// The lengths of limits are longer than zero, and a `debounce` is given the time of silence that it waits for.
+fn windows(limits: &Node, found: &mut Findings) {
+    let length = |rule: &str, key: &str| {
+        let node = limits.get(rule)?.get(key)?;
+        Some((node, node.as_str()?.parse::<Period>().ok()?))
+    };
+    for (rule, key) in WINDOWS {
+        if let Some((node, Period::ZERO)) = length(rule, key) {
+            found.push(not_longer_than_zero(node.span, key));
+        }
+    }
+    if let (Some((quiet, silence)), Some((most, wait))) = (length("debounce", "quiet"), length("debounce", "max_wait"))
+        && Period::ZERO < wait
+        && wait < silence
+    {
+        found.push(
+            Diagnostic::error(Code::DEADLINE, most.span, "`max_wait` is shorter than `quiet`, which never counts then")
+                .related(quiet.span, "this is longer")
+                .help("make `max_wait` some times as long as `quiet`"),
+        );
+    }
+}
+
+/// The lengths that limits are given.
+const WINDOWS: [(&str, &str); 6] = [
+    ("throttle", "per"),
+    ("rate_limit", "per"),
+    ("debounce", "quiet"),
+    ("debounce", "max_wait"),
+    ("batch", "within"),
+    ("idempotency", "within"),
+];
+
+fn not_longer_than_zero(span: Span, key: &str) -> Diagnostic {
+    Diagnostic::error(Code::DEADLINE, span, format!("`{key}` is not longer than zero"))
+        .help("write a length such as `30s`")
 }
 
 fn past(cx: &Context<'_>, form: &Form, key: &str, found: &mut Findings) {

@@ -30,6 +30,7 @@ mod may_not_have_run;
 mod maybe_null;
 mod never_ran;
 mod no_exit;
+mod no_mutex;
 mod out_of_scope;
 mod past_deadline;
 mod racing_effect;
@@ -178,6 +179,7 @@ fn check(cx: &Context<'_>, found: &mut Findings) {
     duplicate_effect::check(cx, found);
     racing_effect::check(cx, found);
     unkeyed_loop::check(cx, found);
+    no_mutex::check(cx, found);
     past_deadline::check(cx, found);
     unbounded_wait::check(cx, found);
     uncorrelated_wait::check(cx, found);

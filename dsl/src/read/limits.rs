@@ -1,7 +1,8 @@
 //! `limits:`.
 
 use super::literal;
-use crate::diagnostic::Findings;
+use crate::codes::Code;
+use crate::diagnostic::{Diagnostic, Findings};
 use crate::form::Form;
 use crate::node::{Node, Tree};
 use crate::plan::{Batch, Concurrency, Debounce, IdempotencyLimit, Limits, OnConflict, RateLimit, Throttle, Unique};
@@ -18,6 +19,14 @@ pub(super) fn limits(node: &Node, found: &mut Findings) -> Limits {
         Some(Tree::Map(_)) => concurrency.into_iter().collect(),
         _ => Vec::new(),
     };
+    if let (Some(one), Some(other)) = (node.entry("debounce"), node.entry("batch")) {
+        let (first, second) = if one.key.span.start < other.key.span.start { (one, other) } else { (other, one) };
+        found.push(
+            Diagnostic::error(Code::FIELD, second.key.span, "a workflow has `debounce` or `batch`, not both")
+                .related(first.key.span, "both gather events")
+                .help("`debounce` waits until no more events come, `batch` until there are enough"),
+        );
+    }
     Limits {
         concurrency: entries.into_iter().filter_map(|node| one_concurrency(node, found)).collect(),
         unique: node.get("unique").and_then(|node| unique(node, found)),
