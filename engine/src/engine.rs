@@ -416,6 +416,15 @@ impl Engine {
         self.ask(Message::Quiet).await
     }
 
+    /// Resolves when the observer has been told of everything that is durable: nothing is under way but attempts of
+    /// steps. Timers may be set.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Stopped`]
+    pub async fn caught_up(&self) -> Result<(), Error> {
+        self.ask(Message::CaughtUp).await
+    }
+
     /// All runs that have not ended, in the order of their ids. For tools: it reads the whole queue and all timers.
     ///
     /// # Errors

@@ -222,17 +222,36 @@ impl<'a> Session<'a> {
 
     /// Whether nothing more can come of what has ended.
     async fn is_over(&mut self) -> Result<bool, Failure> {
-        // The engine answers after it has told of everything that it had begun to tell.
-        if let Some(root) = self.roots.first() {
-            self.engine.wait(*root).await.map_err(failed)?;
+        loop {
+            // Looked for first: an event that is sent meanwhile is heard of before the engine has caught up.
+            let delayed = self.engine.delayed_events().await.map_err(failed)?;
+            if delayed.iter().any(|event| event.origin.is_some_and(|origin| self.roots.contains(&origin))) {
+                return Ok(false);
+            }
+            self.engine.caught_up().await.map_err(failed)?;
+            let has_heard = self.drain();
+            if !has_heard {
+                self.find_open().await?;
+            }
+            if !self.open.is_empty() {
+                return Ok(false);
+            }
+            if !has_heard {
+                return Ok(true);
+            }
         }
-        self.drain();
-        if !self.open.is_empty() {
-            return Ok(false);
+    }
+
+    /// Finds the runs that nothing has been heard of, since they stand in a queue.
+    async fn find_open(&mut self) -> Result<(), Failure> {
+        for root in self.roots.clone() {
+            for run in self.engine.family(root).await.map_err(failed)? {
+                if self.engine.report(run).await.map_err(failed)?.ended_at.is_none() {
+                    self.open.insert(run);
+                }
+            }
         }
-        let delayed = self.engine.delayed_events().await.map_err(failed)?;
-        let is_ours = |origin: Option<RunId>| origin.is_some_and(|origin| self.roots.contains(&origin));
-        Ok(!delayed.iter().any(|event| is_ours(event.origin)))
+        Ok(())
     }
 
     /// After a failed write the store takes nothing more, and no run gets any further.
@@ -241,11 +260,14 @@ impl<'a> Session<'a> {
         Err(Failure::new(Exit::Unavailable, format!("the store takes nothing more: {why}")))
     }
 
-    /// Shows what has been heard by now.
-    pub(super) fn drain(&mut self) {
+    /// Shows what has been heard by now, and tells whether there was anything.
+    pub(super) fn drain(&mut self) -> bool {
+        let mut has_heard = false;
         while let Ok(heard) = self.heard.try_recv() {
             self.take(heard);
+            has_heard = true;
         }
+        has_heard
     }
 
     fn take_some(&mut self, heard: Option<Heard>) {

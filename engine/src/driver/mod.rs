@@ -83,6 +83,7 @@ pub(crate) enum Message {
     Paused(u16, bool),
     /// Tell when nothing can happen any more without an event from outside.
     Quiet(oneshot::Sender<()>),
+    CaughtUp(oneshot::Sender<()>),
     /// Stop; runs stay as they are.
     Stop(oneshot::Sender<()>),
 }
@@ -182,6 +183,7 @@ pub(crate) struct Driver {
     queue_changed: bool,
     waiting: HashMap<RunId, Vec<oneshot::Sender<Result<(), Error>>>>,
     quiet: Vec<oneshot::Sender<()>>,
+    caught_up: Vec<oneshot::Sender<()>>,
     stopping: Option<oneshot::Sender<()>>,
     cron: BTreeMap<(Time, u32), cron::Line>,
     /// Schedules whose ticks wait until a run has ended.
@@ -215,6 +217,7 @@ impl Driver {
             queue_changed: true,
             waiting: HashMap::new(),
             quiet: Vec::new(),
+            caught_up: Vec::new(),
             stopping: None,
             cron: BTreeMap::new(),
             after_end: HashMap::new(),
@@ -316,11 +319,22 @@ impl Driver {
         self.upkeep_due().map_or(due, |upkeep| upkeep.min(due))
     }
 
+    /// Whether nothing is under way but attempts.
+    fn is_caught_up(&self) -> bool {
+        let attempts: usize = self.active.values().map(|active| active.attempts.len()).sum();
+        self.work.len() == attempts && self.inbox.is_empty() && !self.queue_changed
+    }
+
     fn tell_quiet(&mut self) {
+        if !self.caught_up.is_empty() && self.is_caught_up() {
+            for heard in self.caught_up.drain(..) {
+                // Whoever asked may have stopped waiting; here and below.
+                let _ = heard.send(());
+            }
+        }
         let nothing_due = self.timers.next().is_none() && self.claim_due.is_none();
         if !self.quiet.is_empty() && self.is_idle() && nothing_due && self.active.is_empty() {
             for quiet in self.quiet.drain(..) {
-                // Whoever asked may have stopped waiting.
                 let _ = quiet.send(());
             }
         }
@@ -356,6 +370,7 @@ impl Driver {
                 self.queue_changed = true;
             }
             Message::Quiet(answer) => self.quiet.push(answer),
+            Message::CaughtUp(answer) => self.caught_up.push(answer),
             Message::Stop(stopped) => self.stop(Some(stopped)),
         }
     }
