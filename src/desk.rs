@@ -42,22 +42,24 @@ impl StoreArgs {
         })
     }
 
-    /// The plans of the project that the store belongs to, as its files are now.
-    pub(crate) fn plans(&self) -> Result<Vec<wf_dsl::Plan>, Failure> {
+    /// The project that the store belongs to, as its files are now.
+    pub(crate) fn project(&self) -> Result<Checked, Failure> {
         let memory = std::fs::read_to_string(self.folder()?.join(PROJECT));
-        let path =
-            memory.map_err(|error| Failure::new(Exit::NotFound, format!("the store names no project: {error}")))?;
-        let mut plans = Vec::new();
-        for checked in Checked::all(&[PathBuf::from(path)])? {
-            let found = checked.findings();
-            if found.tally().errors > 0 {
-                talk(found.human(Look::stderr()).trim_end_matches('\n'));
-                talk(&format!("\n{}; nothing was changed", found.tally().phrase()));
-                return Err(Failure::explained(Exit::Invalid));
-            }
-            plans.extend(checked.plans()?);
+        let none = |why: String| Failure::new(Exit::NotFound, format!("the store names no project{why}"));
+        let path = memory.map_err(|error| none(format!(": {error}")))?;
+        Checked::all(&[PathBuf::from(path)])?.pop().ok_or_else(|| none(String::new()))
+    }
+
+    /// The plans of that project.
+    pub(crate) fn plans(&self) -> Result<Vec<wf_dsl::Plan>, Failure> {
+        let checked = self.project()?;
+        let found = checked.findings();
+        if found.tally().errors > 0 {
+            talk(found.human(Look::stderr()).trim_end_matches('\n'));
+            talk(&format!("\n{}; nothing was changed", found.tally().phrase()));
+            return Err(Failure::explained(Exit::Invalid));
         }
-        Ok(plans)
+        checked.plans()
     }
 
     /// The store's folder.

@@ -43,8 +43,8 @@ pub use node::{Entry, Node, Tree};
 pub use plan::*;
 pub use project::{
     ConfigValue, Connection, Counts, Defaults, Expect, ExpectedCall, ExpectedEvent, Happening, Happens, InputCatalog,
-    InputFile, InputTemplate, Medium, Mock, MockFailure, Outline, Policy, Project, ProjectInput, Settings, TEST_START,
-    TestCase, TestFile, TestTrigger, Webhook,
+    InputFile, InputTemplate, Medium, Mock, MockFailure, MockOutcome, Outline, Policy, Project, ProjectInput, Settings,
+    TEST_START, TestCase, TestFile, TestTrigger, Webhook,
 };
 pub use read::STEPS_MAX;
 pub use report::{Place, Report, github_annotations, json_report};
@@ -55,4 +55,4 @@ pub use suggest::{did_you_mean, suggest};
 pub use time::{Date, ParseTimeError, Period, Time};
 pub use types::{Field, MISMATCHES_MAX, Mismatch, Schema, SchemaError, Type};
 pub use value::{Object, VALUE_DEPTH_MAX, Value};
-pub use yaml::{ALIASES_MAX, FILE_BYTES_MAX, NESTING_MAX, NODES_MAX};
+pub use yaml::{ALIASES_MAX, FILE_BYTES_MAX, NESTING_MAX, NODES_MAX, yaml_text};

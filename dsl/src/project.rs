@@ -27,8 +27,8 @@ pub(crate) use file::ReadFile;
 pub(crate) use template::{AllWants, Wants};
 
 pub use test::{
-    Expect, ExpectedCall, ExpectedEvent, Happening, Happens, Mock, MockFailure, TEST_START, TestCase, TestFile,
-    TestTrigger,
+    Expect, ExpectedCall, ExpectedEvent, Happening, Happens, Mock, MockFailure, MockOutcome, TEST_START, TestCase,
+    TestFile, TestTrigger,
 };
 
 pub use input::{InputCatalog, InputFile, InputTemplate, Medium, Outline, ProjectInput};

@@ -59,6 +59,8 @@ pub struct StepContext {
     pub key: String,
     /// Which attempt this is, from 1.
     pub attempt: u32,
+    /// The iterations and branches that the step is in, such as `items[3]`; none outside of loops and branches.
+    pub iteration: Option<Arc<str>>,
     /// When the engine gives this attempt up, if ever. Kinds with limits of their own stay below it.
     pub deadline: Option<Time>,
     /// How long from now the attempt may take, if there is a limit.

@@ -44,7 +44,7 @@ impl Session {
         Session { desk: Desk::new(), folder: String::new(), names: Names::default() }
     }
 
-    /// A line such as `WF_CONFIG_X=1 wf run . --event - < event.json`; RUN1 stands for the first run that was shown.
+    /// A line such as `WF_CONFIG_X=1 wf run . --event - < event.json` or `wf kinds > kinds.txt`; RUN1 stands for the first run that was shown.
     fn command(&mut self, line: &str, shown: &mut String) {
         writeln!(shown, "\n$ {line}").unwrap();
         let mut words = words(line);
@@ -53,6 +53,7 @@ impl Session {
             return;
         }
         let input = words.iter().position(|word| word == "<").map(|at| words.drain(at..).nth(1).unwrap());
+        let output = words.iter().position(|word| word == ">").map(|at| words.drain(at..).nth(1).unwrap());
         let program = words.iter().position(|word| word == "wf").unwrap_or_else(|| panic!("no `wf` in {line}"));
         let args = words[program + 1..].iter().map(|word| self.names.meant(word));
         let mut command = self.desk.wf(args);
@@ -65,7 +66,10 @@ impl Session {
             let file = std::fs::File::open(self.desk.path(&self.folder).join(input)).unwrap();
             command.stdin(Stdio::from(file));
         }
-        let Said { stdout, stderr, code } = said(&command.output().unwrap());
+        let Said { mut stdout, stderr, code } = said(&command.output().unwrap());
+        if let Some(output) = output {
+            std::fs::write(self.desk.path(&self.folder).join(output), std::mem::take(&mut stdout)).unwrap();
+        }
         let home = self.desk.root().canonicalize().unwrap().display().to_string();
         for (text, before) in [(stdout, ""), (stderr, "! ")] {
             for line in self.names.hide(&text.replace(&home, "HOME")).lines() {

@@ -272,11 +272,11 @@ fn outermost(workflow: &Workflow, list: ListIx) -> Option<&str> {
 fn output(cx: &Context<'_>, ix: StepIx, mock: &Mock, found: &mut Findings) {
     let wanted = mocked_type(cx, ix);
     let what = format!("the output of `{}`", cx.workflow.step(ix).id);
-    for output in &mock.outputs {
+    for output in mock.outputs.iter().chain(mock.outcomes.iter().filter_map(|outcome| outcome.output.as_ref())) {
         fits(Some(&wanted), Some(output), output.span, Code::FIELD, &what, found);
     }
     let succeeds = mock.fail.as_ref().is_none_or(|fail| fail.times.is_some());
-    if mock.outputs.is_empty() && succeeds && wanted.accept(&Json::Null).is_err() {
+    if mock.outputs.is_empty() && mock.outcomes.is_empty() && succeeds && wanted.accept(&Json::Null).is_err() {
         let message = format!("this mock of `{}` gives no `output`", cx.workflow.step(ix).id);
         found.push(Diagnostic::error(Code::FIELD, mock.name.span, message).help(format!("it gives {}", wanted)));
     }

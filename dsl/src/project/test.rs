@@ -34,7 +34,7 @@ impl TestFile {
             let trigger = case.trigger.iter().filter_map(|trigger| trigger.event.as_ref());
             let script = case.script.iter().filter_map(|happening| match &happening.what {
                 Happens::Event { name, .. } => Some(name),
-                Happens::Restart => None,
+                Happens::Restart | Happens::Cancel(_) => None,
             });
             let expected = case.expect.events.iter().map(|event| &event.name);
             trigger.chain(script).chain(expected).map(|name| name.value.as_str())
@@ -85,6 +85,25 @@ pub struct Mock {
     pub takes: Period,
     /// `fail:`
     pub fail: Option<MockFailure>,
+    /// `outcomes:`, what one call after the other comes to; then there is none of the others.
+    pub outcomes: Vec<MockOutcome>,
+}
+
+/// What one call of a mock comes to: an output, a failure, or nothing.
+#[derive(Clone, Debug)]
+pub struct MockOutcome {
+    /// Where it stands.
+    pub span: Span,
+    /// `output:`
+    pub output: Option<Node>,
+    /// `fail:`; its `times` is not said.
+    pub fail: Option<MockFailure>,
+    /// `hangs:`, there is no answer.
+    pub hangs: bool,
+    /// `takes:`, how long the call takes.
+    pub takes: Period,
+    /// `iteration:`, the iterations and branches of the calls that it is for; for any if it is not said.
+    pub iteration: Option<String>,
 }
 
 /// How the calls of a mock fail.
@@ -98,6 +117,8 @@ pub struct MockFailure {
     pub times: Option<u32>,
     /// `retry_after:`, the delay that the peer asks for.
     pub retry_after: Option<Period>,
+    /// `data:`, what `error.data` is.
+    pub data: Option<Node>,
 }
 
 /// One entry of `script`.
@@ -125,6 +146,8 @@ pub enum Happens {
     },
     /// The engine is dropped, and a new one opens the store.
     Restart,
+    /// Somebody asks the run to end, for this reason.
+    Cancel(String),
 }
 
 /// What must have come of a case. What is not said is not compared.

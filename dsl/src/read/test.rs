@@ -6,8 +6,8 @@ use crate::diagnostic::{Diagnostic, Findings};
 use crate::form::Form;
 use crate::node::{Node, Tree};
 use crate::project::{
-    Expect, ExpectedCall, ExpectedEvent, Happening, Happens, Mock, MockFailure, TEST_START, TestCase, TestFile,
-    TestTrigger,
+    Expect, ExpectedCall, ExpectedEvent, Happening, Happens, Mock, MockFailure, MockOutcome, TEST_START, TestCase,
+    TestFile, TestTrigger,
 };
 use crate::source::Spanned;
 use crate::time::{Period, Time};
@@ -78,17 +78,45 @@ fn mocks(node: &Node, found: &mut Findings) -> Vec<Mock> {
             None => items(body, "outputs").cloned().collect(),
         };
         let takes = period(body, "takes", found).unwrap_or(Period::ZERO);
-        let fail = body.get("fail").and_then(|fail| {
-            Some(MockFailure {
-                code: name(fail.get("code")?)?,
-                message: text(fail, "message"),
-                times: whole(fail, "times").and_then(|times| u32::try_from(times).ok()),
-                retry_after: period(fail, "retry_after", found),
-            })
-        });
-        mocks.push(Mock { name: entry.key.clone(), outputs, takes, fail });
+        let fail = body.get("fail").and_then(|fail| failure(fail, found));
+        let outcomes: Vec<MockOutcome> = items(body, "outcomes").filter_map(|node| outcome(node, found)).collect();
+        if let (false, Some(both)) = (outcomes.is_empty(), body.entries().iter().find(|e| e.key.value != "outcomes")) {
+            let message = format!("a mock with `outcomes` has no `{}`: each outcome has its own", both.key.value);
+            found.push(Diagnostic::error(Code::FIELD, both.key.span, message));
+        }
+        mocks.push(Mock { name: entry.key.clone(), outputs, takes, fail, outcomes });
     }
     mocks
+}
+
+fn failure(node: &Node, found: &mut Findings) -> Option<MockFailure> {
+    Some(MockFailure {
+        code: name(node.get("code")?)?,
+        message: text(node, "message"),
+        times: whole(node, "times").and_then(|times| u32::try_from(times).ok()),
+        retry_after: period(node, "retry_after", found),
+        data: node.get("data").cloned(),
+    })
+}
+
+fn outcome(node: &Node, found: &mut Findings) -> Option<MockOutcome> {
+    if ["output", "fail", "hangs"].iter().filter(|key| node.get(key).is_some()).count() != 1 {
+        let message = "an outcome has one of `output`, `fail` and `hangs`";
+        found.push(Diagnostic::error(Code::FIELD, node.span, message));
+        return None;
+    }
+    if let Some(times) = node.get("fail").and_then(|fail| fail.entry("times")) {
+        let finding = Diagnostic::error(Code::FIELD, times.key.span, "an outcome is that of one call");
+        found.push(finding.help("write it once for each call; the last outcome holds for all that follow"));
+    }
+    Some(MockOutcome {
+        span: node.span,
+        output: node.get("output").cloned(),
+        fail: node.get("fail").and_then(|fail| failure(fail, found)),
+        hangs: node.get("hangs").is_some(),
+        takes: period(node, "takes", found).unwrap_or(Period::ZERO),
+        iteration: text(node, "iteration"),
+    })
 }
 
 fn happening(node: &Node, start: Time, found: &mut Findings) -> Option<Happening> {
@@ -111,10 +139,11 @@ fn happening(node: &Node, start: Time, found: &mut Findings) -> Option<Happening
         }
         (None, Some(_)) => start.checked_add(period(node, "after", found)?)?,
     };
-    let what = match (node.get("event").and_then(name), node.get("restart")) {
-        (Some(name), None) => Happens::Event { name, data: node.get("data").cloned(), id: text(node, "id") },
-        (None, Some(_)) => Happens::Restart,
-        _ => return refuse(found, "an entry of `script` has either `event` or `restart`"),
+    let what = match (node.get("event").and_then(name), node.get("restart"), text(node, "cancel")) {
+        (Some(name), None, None) => Happens::Event { name, data: node.get("data").cloned(), id: text(node, "id") },
+        (None, Some(_), None) => Happens::Restart,
+        (None, None, Some(reason)) => Happens::Cancel(reason),
+        _ => return refuse(found, "an entry of `script` has one of `event`, `restart` and `cancel`"),
     };
     Some(Happening { at, span: node.span, what })
 }

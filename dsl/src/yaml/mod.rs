@@ -7,6 +7,7 @@
 mod marks;
 mod syntax;
 mod values;
+mod write;
 
 use std::sync::Arc;
 
@@ -14,6 +15,8 @@ use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::node::Node;
 use crate::source::{FileId, Span};
+
+pub use write::yaml_text;
 
 /// The size of a file, in bytes.
 pub const FILE_BYTES_MAX: usize = 1024 * 1024;

@@ -118,6 +118,7 @@ impl Driver {
             key: call.key.clone().unwrap_or_else(|| effect.clone()),
             effect,
             attempt: call.attempt,
+            iteration: active.run.iteration(plan, call.frame).map(Into::into),
             deadline: limit
                 .map(|limit| Time(now.0.saturating_add(i64::try_from(limit.as_millis()).unwrap_or(i64::MAX)))),
             remaining: limit,

@@ -45,7 +45,7 @@ pub use fork::ITEMS_MAX;
 pub use frame::{Block, Exit, FORK_ERRORS_MAX, Fork, Frame, Parent, Place, Role, Tries};
 pub use inbox::{Awaited, AwaitedEvent, Candidate, Inbox, Signature};
 pub(crate) use retried::{NoRetry, Rewound};
-pub(crate) use retry::code_matches;
+pub(crate) use retry::{code_matches, regular_delay};
 pub(crate) use scope::EventScope;
 pub use scope::Live;
 pub use stored::{BLOB_BYTES, Blob, Stored};

@@ -47,7 +47,7 @@ pub(crate) fn judge(policies: &[Retry], tries: &Tries, failed: Failed<'_>, now: 
     if policy.max_attempts.is_some_and(|most| failures >= most + u32::from(planted(Bug::OneAttemptMore))) {
         return Verdict::Enough;
     }
-    let Some(delay) = delay(policy, failures) else { return Verdict::Enough };
+    let Some(delay) = regular_delay(policy, failures) else { return Verdict::Enough };
     let delay = if policy.jitter { Period((delay.0 as f64 * chance) as i64) } else { delay };
     let delay = delay.0.max(failed.retry_after.map_or(0, |after| after.0));
     let delay = policy.max_delay.map_or(delay, |most| delay.min(most.0));
@@ -65,7 +65,7 @@ fn applies(policy: &Retry, failed: Failed<'_>) -> bool {
 }
 
 /// The delay after the `failures`th failure, from 1, without jitter; none if a list of delays is used up.
-fn delay(policy: &Retry, failures: u32) -> Option<Period> {
+pub(crate) fn regular_delay(policy: &Retry, failures: u32) -> Option<Period> {
     let computed = match &policy.delay {
         Delay::Exponential { first, factor } => {
             let exponent = i32::try_from(failures - 1).unwrap_or(i32::MAX);

@@ -228,7 +228,7 @@ fn shown(value: &Json) -> String {
 }
 
 /// Whether a value has what is wanted of it: the fields that are named, and instants and numbers however written.
-fn is_like(wanted: &Json, value: &Json) -> bool {
+pub(super) fn is_like(wanted: &Json, value: &Json) -> bool {
     match (wanted, value) {
         (Json::Object(wanted), Json::Object(fields)) => {
             wanted.iter().all(|(name, wanted)| is_like(wanted, fields.get(name).unwrap_or(&Json::Null)))

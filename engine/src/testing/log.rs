@@ -61,8 +61,8 @@ pub(super) struct Seen {
     pub(super) runs: Vec<SeenRun>,
     /// Steps that were called and have no mock, with their kinds.
     pub(super) unmocked: Vec<(Arc<str>, String)>,
-    /// How often each mock was called, by its place.
-    pub(super) mocked: BTreeMap<usize, u32>,
+    /// How often each outcome of each mock was taken, by its place.
+    pub(super) mocked: BTreeMap<usize, Vec<u32>>,
     pub(super) taken: Taken,
     pub(super) records: usize,
 }
@@ -132,15 +132,7 @@ impl Observer for Log {
             self.clock.stop();
         }
         if seen.run(notice.run).is_none() {
-            seen.runs.push(SeenRun {
-                id: notice.run,
-                workflow: notice.workflow.to_owned(),
-                started: None,
-                ended: None,
-                path: Vec::new(),
-                skipped: BTreeSet::new(),
-                again: HashSet::new(),
-            });
+            seen.begin(notice.run, notice.workflow);
         }
         for record in notice.records {
             seen.taken.see(workflow, notice.run, record);
@@ -150,6 +142,26 @@ impl Observer for Log {
 }
 
 impl Seen {
+    /// What the records of one run tell.
+    pub(super) fn of(workflow: &Workflow, run: RunId, records: &[Record]) -> Self {
+        let mut seen = Seen::default();
+        seen.begin(run, &workflow.name.value);
+        records.iter().for_each(|record| seen.record(workflow, run, record));
+        seen
+    }
+
+    fn begin(&mut self, id: RunId, workflow: &str) {
+        self.runs.push(SeenRun {
+            id,
+            workflow: workflow.to_owned(),
+            started: None,
+            ended: None,
+            path: Vec::new(),
+            skipped: BTreeSet::new(),
+            again: HashSet::new(),
+        });
+    }
+
     fn record(&mut self, workflow: &Workflow, id: RunId, record: &Record) {
         let at = record.at;
         let call =

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
-use wf_dsl::{Body, Effect, Kind, Mock, Node, Plan, Project, Type};
+use wf_dsl::{Body, Effect, Kind, Mock, MockFailure, MockOutcome, Node, Plan, Project, Type};
 
 use super::log::Log;
 use crate::definition::Definition;
@@ -23,32 +23,33 @@ pub(super) struct Mocks {
     by_name: HashMap<String, usize>,
 }
 
+/// What calls come to, one after the other; the last stays.
 #[derive(Debug)]
-struct Prepared {
-    outputs: Vec<Json>,
+struct Prepared(Vec<Outcome>);
+
+#[derive(Debug)]
+struct Outcome {
+    /// For calls in this iteration only.
+    iteration: Option<String>,
     takes: Duration,
-    fail: Option<Failing>,
+    answer: Answer,
+    /// For how many calls.
+    times: u32,
 }
 
 #[derive(Debug)]
-struct Failing {
-    error: StepError,
-    times: u32,
+enum Answer {
+    Gives(Json),
+    Fails(StepError),
+    Hangs,
 }
 
 impl Mocks {
     pub(super) fn of(mocks: &[Mock]) -> Self {
         let mut prepared = Mocks::default();
         for mock in mocks {
-            let fail = mock.fail.as_ref().map(|fail| {
-                let message = fail.message.clone().unwrap_or_else(|| "as the test says".to_owned());
-                let retry_after = fail.retry_after.map(|after| after.to_std());
-                let error = StepError { retry_after, ..StepError::new(&fail.code.value, message) };
-                Failing { error, times: fail.times.unwrap_or(u32::MAX) }
-            });
             prepared.by_name.insert(mock.name.value.clone(), prepared.all.len());
-            let outputs = mock.outputs.iter().map(Node::to_json).collect();
-            prepared.all.push(Prepared { outputs, takes: mock.takes.to_std(), fail });
+            prepared.all.push(Prepared::of(mock));
         }
         prepared
     }
@@ -63,6 +64,47 @@ impl Mocks {
         let steps = plan.workflow.steps.iter().filter(|step| matches!(step.body, Body::Invoke { .. }));
         steps.map(|step| &*step.id).filter(|step| self.find(step, INVOKE).is_some())
     }
+}
+
+impl Prepared {
+    fn of(mock: &Mock) -> Self {
+        let takes = mock.takes.to_std();
+        let any = |answer, times| Outcome { iteration: None, takes, answer, times };
+        let mut outcomes: Vec<Outcome> = mock.outcomes.iter().map(Outcome::of).collect();
+        let fail = mock.fail.as_ref().map(|fail| any(Answer::Fails(error_of(fail)), fail.times.unwrap_or(u32::MAX)));
+        outcomes.extend(fail);
+        outcomes.extend(mock.outputs.iter().map(|output| any(Answer::Gives(output.to_json()), 1)));
+        if mock.outputs.is_empty() && mock.outcomes.is_empty() {
+            outcomes.push(any(Answer::Gives(Json::Null), 1));
+        }
+        Prepared(outcomes)
+    }
+
+    /// The place of the outcome of a call, given how often each was taken.
+    fn next(&self, iteration: Option<&str>, taken: &[u32]) -> usize {
+        let is_for = |outcome: &Outcome| outcome.iteration.is_none() || outcome.iteration.as_deref() == iteration;
+        let left = |place: &usize| taken.get(*place).copied().unwrap_or(0) < self.0[*place].times;
+        let fitting = || (0..self.0.len()).filter(|place| is_for(&self.0[*place]));
+        fitting().find(left).or_else(|| fitting().next_back()).unwrap_or(self.0.len() - 1)
+    }
+}
+
+impl Outcome {
+    fn of(outcome: &MockOutcome) -> Self {
+        let answer = match (&outcome.output, &outcome.fail) {
+            (Some(output), _) => Answer::Gives(output.to_json()),
+            (None, Some(fail)) => Answer::Fails(error_of(fail)),
+            (None, None) => Answer::Hangs,
+        };
+        Outcome { iteration: outcome.iteration.clone(), takes: outcome.takes.to_std(), answer, times: 1 }
+    }
+}
+
+fn error_of(fail: &MockFailure) -> StepError {
+    let message = fail.message.as_deref().unwrap_or("as the test says");
+    let retry_after = fail.retry_after.map(|after| after.to_std());
+    let data = fail.data.as_ref().map(Node::to_json).unwrap_or_default();
+    StepError { retry_after, data, ..StepError::new(&fail.code.value, message) }
 }
 
 /// The plan of a workflow as tests run it: without jitter, started by events only if it `starts`, and with effects in the
@@ -159,28 +201,26 @@ impl MockKind {
             return Err(StepError { retriable: Some(false), ..error });
         };
         let mock = &self.mocks.all[place];
-        let before = {
+        let outcome = {
             let mut seen = self.log.seen();
-            let calls = seen.mocked.entry(place).or_default();
-            *calls += 1;
-            *calls - 1
+            let taken = seen.mocked.entry(place).or_default();
+            taken.resize(mock.0.len(), 0);
+            let next = mock.next(cx.iteration.as_deref(), taken);
+            taken[next] = taken[next].saturating_add(1);
+            &mock.0[next]
         };
-        if !mock.takes.is_zero() {
-            cx.clock.pass(mock.takes).await;
+        if !outcome.takes.is_zero() {
+            cx.clock.pass(outcome.takes).await;
         }
-        let failures = match &mock.fail {
-            Some(fail) if before < fail.times => {
-                let by_invoke = self.name == INVOKE;
+        match &outcome.answer {
+            Answer::Gives(output) => Ok(output.clone().into()),
+            Answer::Fails(error) => {
                 // A retry of an `invoke` takes every error but those that come again.
-                let retriable = by_invoke.then(|| !fail.error.code.starts_with("validation."));
-                return Err(StepError { retriable, ..fail.error.clone() });
+                let retriable = (self.name == INVOKE).then(|| !error.code.starts_with("validation."));
+                Err(StepError { retriable, ..error.clone() })
             }
-            Some(fail) => fail.times,
-            None => 0,
-        };
-        let nth = (before - failures) as usize;
-        let output = mock.outputs.get(nth).or(mock.outputs.last()).cloned().unwrap_or_default();
-        Ok(output.into())
+            Answer::Hangs => std::future::pending().await,
+        }
     }
 }
 

@@ -7,9 +7,11 @@
 mod clock;
 mod coverage;
 mod expect;
+mod happened;
 mod log;
 mod mock;
 mod play;
+mod recorded;
 mod sample;
 
 use std::collections::{BTreeMap, HashMap};
@@ -23,11 +25,15 @@ pub use coverage::{Coverage, Missed};
 pub use expect::Unmet;
 pub use log::CASE_RECORDS_MAX;
 pub use play::CASE_SPAN_MAX;
+pub use recorded::Recorded;
+
+pub(crate) use happened::Happened;
+pub(crate) use recorded::{Answer, Outcome};
 
 use clock::TestClock;
 use coverage::Taken;
 use mock::Mocks;
-use play::Play;
+use play::{Play, Played};
 
 use crate::definition::Definition;
 
@@ -55,6 +61,8 @@ pub struct CaseReport {
     pub unmet: Vec<Unmet>,
     /// What happened, line by line, if it did not pass.
     pub story: Vec<String>,
+    /// How the run went that the trigger started.
+    happened: Option<Happened>,
 }
 
 impl CaseReport {
@@ -140,10 +148,10 @@ impl Suite {
             loop {
                 let place = next.fetch_add(1, Ordering::Relaxed);
                 let Some(play) = self.plays.get(place) else { return Ok(()) };
-                let one = runtime.block_on(play.play(&clock));
+                let mut one = runtime.block_on(play.play(&clock));
                 let mut played = played.lock().unwrap_or_else(PoisonError::into_inner);
-                played.1.append(one.taken);
-                played.0.insert(place, (one.unmet, one.story));
+                played.1.append(std::mem::take(&mut one.taken));
+                played.0.insert(place, one);
             }
         };
         std::thread::scope(|scope| {
@@ -155,7 +163,7 @@ impl Suite {
                 .fold(here, Result::and)
         })?;
         let (played, taken) = played.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let cases = played.into_iter().map(|(place, (unmet, story))| {
+        let cases = played.into_iter().map(|(place, Played { unmet, story, happened, .. })| {
             let play = &self.plays[place];
             CaseReport {
                 file: self.files[place].clone(),
@@ -164,6 +172,7 @@ impl Suite {
                 span: play.case.name.span,
                 unmet,
                 story,
+                happened,
             }
         });
         let coverage = Coverage::of(&taken, self.plans.iter().map(|plan| &plan.workflow));

@@ -8,6 +8,7 @@ use wf_dsl::{Happens, Node, Period, TestCase, Time, Value};
 
 use super::clock::TestClock;
 use super::expect::{self, Unmet};
+use super::happened::Happened;
 use super::log::{CASE_RECORDS_MAX, Events, Log};
 use super::mock::{MockKind, Mocks};
 use super::sample::sample;
@@ -15,7 +16,7 @@ use crate::clock::Clock;
 use crate::definition::Definition;
 use crate::driver::load;
 use crate::engine::Engine;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::ids::RunId;
 use crate::rows::EventRow;
 use crate::send::Event;
@@ -40,6 +41,7 @@ pub(super) struct Play {
 pub(super) struct Played {
     pub(super) unmet: Vec<Unmet>,
     pub(super) story: Vec<String>,
+    pub(super) happened: Option<Happened>,
     pub(super) taken: super::coverage::Taken,
 }
 
@@ -47,9 +49,9 @@ impl Play {
     pub(super) async fn play(&self, clock: &TestClock) -> Played {
         clock.reset(self.case.start);
         let log = Log::new(self.definitions.clone(), clock.clone());
-        let mut unmet = match self.live(clock, &log).await {
-            Ok(unmet) => unmet,
-            Err(error) => vec![Unmet::sentence(error.to_string())],
+        let (mut unmet, happened) = match self.live(clock, &log).await {
+            Ok(ended) => ended,
+            Err(error) => (vec![Unmet::sentence(error.to_string())], None),
         };
         let mut seen = log.seen();
         if let Some((step, kind)) = seen.unmocked.first() {
@@ -57,7 +59,7 @@ impl Play {
             unmet = vec![self.without_mock(step, kind)];
         }
         let story = if unmet.is_empty() { Vec::new() } else { expect::story(&seen) };
-        Played { unmet, story, taken: std::mem::take(&mut seen.taken) }
+        Played { unmet, story, happened, taken: std::mem::take(&mut seen.taken) }
     }
 
     async fn engine(&self, store: &MemoryStore, clock: &TestClock, log: &Log) -> Result<Engine, Error> {
@@ -75,7 +77,7 @@ impl Play {
             .await
     }
 
-    async fn live(&self, clock: &TestClock, log: &Log) -> Result<Vec<Unmet>, Error> {
+    async fn live(&self, clock: &TestClock, log: &Log) -> Result<(Vec<Unmet>, Option<Happened>), Error> {
         let mut store = MemoryStore::new();
         let mut engine = self.engine(&store, clock, log).await?;
         let run = self.trigger(&engine, log).await?;
@@ -87,6 +89,15 @@ impl Play {
                 Happens::Event { name, data, id } => {
                     let event = Event { id: id.clone(), ..Event::new(&name.value, json_of(data.as_ref())) };
                     engine.send(event).await?;
+                }
+                Happens::Cancel(reason) => {
+                    if let Some(run) = run {
+                        match engine.cancel(run, reason).await {
+                            // It has ended before; what is expected of it says whether that is right.
+                            Err(error) if error.kind() == ErrorKind::Conflict => {}
+                            cancelled => cancelled?,
+                        }
+                    }
                 }
                 Happens::Restart => {
                     engine.shutdown().await;
@@ -102,9 +113,9 @@ impl Play {
             quiet = engine.quiet() => quiet?,
             () = clock.reach(horizon) => {}
         }
-        let unmet = self.compare(&engine, clock, log, run, clock.now() >= horizon).await?;
+        let ended = self.compare(&engine, clock, log, run, clock.now() >= horizon).await?;
         engine.shutdown().await;
-        Ok(unmet)
+        Ok(ended)
     }
 
     /// Starts the run of the case; none if nothing came of its event.
@@ -130,7 +141,7 @@ impl Play {
         log: &Log,
         run: Option<RunId>,
         too_long: bool,
-    ) -> Result<Vec<Unmet>, Error> {
+    ) -> Result<(Vec<Unmet>, Option<Happened>), Error> {
         let report = match run {
             Some(run) => Some(engine.report(run).await?),
             None => None,
@@ -140,8 +151,9 @@ impl Play {
         seen.fill_in(&events);
         if seen.records > CASE_RECORDS_MAX {
             let message = format!("the case was stopped at {} after {CASE_RECORDS_MAX} records", clock.now());
-            return Ok(vec![Unmet::sentence(message)]);
+            return Ok((vec![Unmet::sentence(message)], None));
         }
+        let happened = report.as_ref().map(|report| Happened::of(&seen, report.run, report));
         let report = report.as_ref().and_then(|report| Some((seen.run(report.run)?, report)));
         let mut unmet = expect::unmet(&self.case.expect, &seen, report);
         for open in seen.runs.iter().filter(|run| run.ended.is_none()) {
@@ -154,7 +166,7 @@ impl Play {
                 }
             }));
         }
-        Ok(unmet)
+        Ok((unmet, happened))
     }
 
     /// An effect was called that has no mock.

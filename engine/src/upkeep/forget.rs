@@ -48,6 +48,7 @@ impl Kinds {
             key: String::new(),
             effect: String::new(),
             attempt: 0,
+            iteration: None,
             deadline: None,
             remaining: Some(LIMIT),
             now: self.clock.now(),

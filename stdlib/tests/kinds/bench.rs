@@ -31,6 +31,7 @@ impl Bench {
             effect: "wf_0123456789abcdefghijklmnop".to_owned(),
             key: "wf_0123456789abcdefghijklmnop".to_owned(),
             attempt: 1,
+            iteration: None,
             deadline: None,
             remaining: None,
             now: NOW,
