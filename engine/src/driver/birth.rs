@@ -13,7 +13,7 @@ use super::history::JournalSize;
 use super::inbox::Delivery;
 use super::later::postponed;
 use super::offer::{Offer, Ruled, decide_with, offers_of, tell};
-use super::{ACTIVE_NEW_MAX, Done, Driver};
+use super::{ACTIVE_NEW_MAX, Done, Driver, Loading};
 use crate::definition::Definition;
 use crate::error::{Error, ErrorKind};
 use crate::ids::{EventId, FrameId, RunId};
@@ -475,6 +475,15 @@ impl Driver {
         }
         if active.is_at_rest() && !active.queued {
             return;
+        }
+        // Somebody may have found it in the store and woken it before this was heard of.
+        if let Some(woken) = self.active.get_mut(&id) {
+            woken.queued |= active.queued;
+            return self.step(id);
+        }
+        if let Some(Loading { inputs, queued, .. }) = self.loading.remove(&id) {
+            active.inputs.extend(inputs);
+            active.queued |= queued;
         }
         self.active.insert(id, active);
         for command in commands {

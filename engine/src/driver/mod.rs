@@ -121,7 +121,6 @@ enum Next {
 }
 
 /// What waits for a run that is being loaded.
-#[derive(Default)]
 struct Loading {
     inputs: Vec<Input>,
     /// The run has a row in the queue.
@@ -492,7 +491,8 @@ impl Driver {
     }
 
     fn loaded(&mut self, id: RunId, loaded: Result<Option<Box<Loaded>>, Error>) {
-        let Loading { inputs, queued, claim } = self.loading.remove(&id).unwrap_or_default();
+        // Without it, the run is in memory by now.
+        let Some(Loading { inputs, queued, claim }) = self.loading.remove(&id) else { return };
         let loaded = match loaded {
             Ok(Some(loaded)) => loaded,
             Ok(None) => {

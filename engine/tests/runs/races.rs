@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 use wf_dsl::Period;
 use wf_engine::run::{Exit, Fact, Role, Status};
-use wf_engine::{Engine, ErrorKind, Event, KEY_WAITERS_MAX, RunId};
+use wf_engine::{Engine, ErrorKind, Event, KEY_WAITERS_MAX, MemoryStore, RunId};
 
 use crate::case::Case;
-use crate::faulty::Crash;
+use crate::faulty::{Crash, Faulty};
 use crate::journal;
 use crate::kinds::Calls;
 use crate::virtual_time::VirtualClock;
@@ -120,6 +120,36 @@ async fn an_event_that_64_senders_send_starts_one_run() {
         events.insert(receipt.event);
     }
     assert_eq!((started.len(), events.len()), (1, 1), "everybody is told the same event");
+}
+
+/// What the store has can be seen before the engine hears of it.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_asked_for_before_its_birth_is_heard_of_is_one() {
+    for lag in [10, 100, 1_000] {
+        let (calls, store, case) = (
+            Calls::default(),
+            MemoryStore::new(),
+            Case::of("charge", CHARGE.replace("    idempotency_key: only\n", "")),
+        );
+        let clock = VirtualClock::starting_at(case.begin());
+        let slow = Faulty::new(store.clone(), None, lag);
+        let engine = case.engine(&calls).clock(clock).store(slow).build().await.unwrap();
+        let sending = tokio::spawn({
+            let engine = engine.clone();
+            async move { engine.send(go(0, &["ok"])).await.unwrap() }
+        });
+        let born = loop {
+            if let Some(run) = store.rows().iter().find_map(|row| row.key.as_head()) {
+                break run;
+            }
+            tokio::task::yield_now().await;
+        };
+        assert_eq!(engine.wait(born).await.unwrap().status, Status::Finished);
+        assert_eq!((sending.await.unwrap().runs, calls.lock().unwrap().len()), (vec![born], 1));
+        engine.quiet().await.unwrap();
+        journal::check("a run that was asked for early", &store);
+        assert_eq!(journal::leftovers(&store), []);
+    }
 }
 
 const FAMILY: &str = "
