@@ -66,6 +66,8 @@ bugs! {
     CronInUtc = "cron-in-utc",
     /// What a failed commit was to announce is done all the same.
     FailureIgnored = "failure-ignored",
+    /// What comes into the queue while it is being read is not looked for.
+    QueueOverlooked = "queue-overlooked",
     /// Of the frames that changed only the first is written.
     FrameNotWritten = "frame-not-written",
 }

@@ -444,7 +444,8 @@ impl Driver {
         if !self.queue_changed || self.claiming || self.stopping.is_some() || self.active.len() >= ACTIVE_NEW_MAX {
             return;
         }
-        self.claiming = true;
+        // What changes from now on may be too late for this look.
+        (self.claiming, self.queue_changed) = (true, false);
         let most = CLAIM.min(ACTIVE_NEW_MAX - self.active.len());
         let claimed = self.parts.store.claim(0, most, self.now, LEASE);
         self.spawn(async move { Done::Claimed(claimed.await) });
@@ -452,16 +453,14 @@ impl Driver {
 
     fn claimed(&mut self, claimed: Result<Claims, StoreError>) {
         self.claiming = false;
+        self.queue_changed &= !planted(Bug::QueueOverlooked);
         match claimed {
             Ok(Claims { runs, more, due }) => {
-                self.queue_changed = more || !runs.is_empty();
+                self.queue_changed |= more || !runs.is_empty();
                 self.claim_due = due;
                 runs.into_iter().for_each(|claim| self.claimed_one(claim));
             }
-            Err(error) => {
-                self.queue_changed = false;
-                tracing::error!(%error, "the queue cannot be read");
-            }
+            Err(error) => tracing::error!(%error, "the queue cannot be read"),
         }
     }
 
