@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value as Json;
-use wf_engine::store::{Key, Row, Table};
+use wf_engine::store::{Head, InboxKey, Key, Row, Table};
 use wf_engine::{EventId, MemoryStore, Position, RunId, Time};
 
 /// An event of the log.
@@ -53,6 +53,21 @@ impl Rows {
             (position, serde_json::from_slice(&bytes[1..]).expect("an event is JSON"))
         };
         parts.into_iter().map(read).collect()
+    }
+
+    /// The positions of the events by the keys under which they were delivered.
+    pub(crate) fn inbox(&self) -> BTreeMap<InboxKey, Vec<Position>> {
+        let mut inbox: BTreeMap<InboxKey, Vec<Position>> = BTreeMap::new();
+        for (key, position) in self.keys(Table::Inbox, Key::as_inbox) {
+            inbox.entry(key).or_default().push(position);
+        }
+        inbox
+    }
+
+    /// The positions of the runs.
+    pub(crate) fn positions(&self) -> BTreeMap<RunId, Position> {
+        let position = |row: &Row| Some((row.key.as_head()?, Head::read(&row.value)?.position));
+        self.all(Table::Head).iter().filter_map(position).collect()
     }
 
     /// The names of the workflows by their numbers.

@@ -143,8 +143,16 @@ impl Example {
             Script::Case(acts) => acts.clone(),
             Script::Types => self.acts_by_type(random),
         };
-        acts.sort_by_key(|act| act.at);
+        self.bring_forward(&mut acts);
         acts
+    }
+
+    /// Sorts what happens; all of it happens while the example is watched. A month of ticks says no more than some.
+    pub(crate) fn bring_forward(&self, acts: &mut [Act]) {
+        for act in acts.iter_mut().filter(|act| self.watched > 0 && act.at > self.watched) {
+            act.at %= self.watched;
+        }
+        acts.sort_by_key(|act| act.at);
     }
 
     /// An event that means something to the example; none if no event does.

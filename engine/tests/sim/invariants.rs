@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wf_dsl::{CatchUp, Overlap, Plan, Schedule as Cron, Time, Trigger};
 use wf_engine::run::{Fact, Place, Run, Status};
-use wf_engine::store::{Key, Table};
+use wf_engine::store::{InboxKey, Key, Table};
 use wf_engine::{DEDUPE_DAYS, EventId, FrameId, Position, RunId};
 
 use crate::events::{LoggedEvent, Rows};
@@ -28,6 +28,10 @@ pub(crate) struct Seen<'a> {
     pub(crate) rows: Rows,
     pub(crate) events: BTreeMap<Position, LoggedEvent>,
     pub(crate) workflows: BTreeMap<u16, String>,
+    /// What was delivered under each key.
+    pub(crate) inbox: BTreeMap<InboxKey, Vec<Position>>,
+    /// Where each run lies in the log.
+    pub(crate) positions: BTreeMap<RunId, Position>,
     pub(crate) plans: BTreeMap<String, Arc<Plan>>,
     /// The runs as they stand after all their records.
     pub(crate) runs: BTreeMap<RunId, Told>,
@@ -37,8 +41,16 @@ pub(crate) struct Seen<'a> {
 pub(crate) fn violations(example: &Example, world: &World) -> Vec<String> {
     let rows = Rows::of(&world.store);
     let plans = example.plans.iter().map(|plan| (plan.workflow.name.value.clone(), plan.clone())).collect();
-    let (events, workflows) = (rows.events(), rows.workflows());
-    let mut seen = Seen { world, rows, events, workflows, plans, runs: BTreeMap::new() };
+    let mut seen = Seen {
+        world,
+        events: rows.events(),
+        workflows: rows.workflows(),
+        inbox: rows.inbox(),
+        positions: rows.positions(),
+        rows,
+        plans,
+        runs: BTreeMap::new(),
+    };
     let mut wrong = Vec::new();
     for history in &world.histories {
         let told = replay::tell(&seen, history, &mut wrong);
@@ -73,12 +85,16 @@ impl Seen<'_> {
 
 /// Every run that has ended has one terminal state, and the index of ended runs says the same.
 fn ends(seen: &Seen<'_>, wrong: &mut Vec<String>) {
-    let ended: Vec<&Key> = seen.rows.all(Table::Ended).iter().map(|row| &row.key).collect();
+    let mut ended: BTreeMap<RunId, Vec<&Key>> = BTreeMap::new();
+    for row in seen.rows.all(Table::Ended) {
+        let end = row.key.as_ended().expect("the key of an end");
+        ended.entry(end.run).or_default().push(&row.key);
+    }
     for (id, told) in &seen.runs {
-        let rows: Vec<_> = ended.iter().filter(|key| key.as_bytes().ends_with(&id.bytes())).collect();
+        let rows = ended.remove(id).unwrap_or_default();
         let head = &told.run.head;
         let expected = head.ended.map(|at| Key::ended(id.workflow, head.status as u8, at, *id));
-        if rows.len() > 1 || rows.first().map(|key| **key) != expected.as_ref() {
+        if rows.len() > 1 || rows.first().copied() != expected.as_ref() {
             wrong.push(format!("run {id} is {}, but its rows of ended runs are {rows:?}", head.status.as_str()));
         }
     }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use wf_dsl::{Body, Time, WaitGuard};
 use wf_engine::run::{Awaited, Fact, Place, Record, Run};
-use wf_engine::store::{InboxKey, Key, Table};
 use wf_engine::{EventId, FrameId, KEY_RETENTION, Position, RunId};
 
 use crate::invariants::{LATE_MAX, SLOW_MAX, Seen, is_forced};
@@ -80,7 +79,7 @@ pub(crate) fn tell(seen: &Seen<'_>, history: &History, wrong: &mut Vec<String>) 
         starts: Vec::new(),
         successes: Vec::new(),
     };
-    told.run.position = position_of(seen, id);
+    told.run.position = seen.positions.get(&id).copied().unwrap_or(Position(0));
     let mut following = Following::default();
     for (number, record) in (0..).zip(&history.records) {
         let Some(entry) = seen.world.ledger.of_record(id, number) else {
@@ -119,11 +118,6 @@ pub(crate) fn tell(seen: &Seen<'_>, history: &History, wrong: &mut Vec<String>) 
         }
     }
     told
-}
-
-fn position_of(seen: &Seen<'_>, run: RunId) -> Position {
-    let head = seen.rows.all(Table::Head).iter().find(|row| row.key == Key::head(run));
-    head.and_then(|row| wf_engine::store::Head::read(&row.value)).map_or(Position(0), |head| head.position)
 }
 
 /// Whether a frame may have to wait for a slot of a `for_each`.
@@ -206,13 +200,12 @@ fn check_wait(seen: &Seen<'_>, run: &Run, wait: &Wait, ended: Option<(u32, Posit
     let due = wait.awaited.iter().filter_map(Awaited::due).min();
     let by_event = ended
         .is_some_and(|(case, ..)| wait.awaited.get(case as usize).is_some_and(|awaited| awaited.event().is_some()));
-    let inbox: Vec<(InboxKey, Position)> = seen.rows.keys(Table::Inbox, Key::as_inbox);
     for (awaited, alternative) in wait.awaited.iter().zip(alternatives) {
         let (Some(event), WaitGuard::Event(guard)) = (awaited.event(), &alternative.guard) else { continue };
         if guard.filter.is_some() {
             continue;
         }
-        for (_, position) in inbox.iter().filter(|(key, _)| *key == event.key) {
+        for position in seen.inbox.get(&event.key).into_iter().flatten() {
             let Some(candidate) = seen.events.get(position) else { continue };
             let counts = candidate.name == event.event
                 && *position > event.after.max(run.position)

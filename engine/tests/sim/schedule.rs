@@ -90,7 +90,7 @@ impl Schedule {
             acts.extend(what.map(|what| Act { at, what }));
         }
         acts.retain(|act| !matches!(act.what, What::Down(_)));
-        acts.sort_by_key(|act| act.at);
+        example.bring_forward(&mut acts);
         let downs = calm.acts.iter().filter(|act| matches!(act.what, What::Down(_)));
         let deaths = downs.count() + *one(random, &[0, 1, 1, 1, 2, 2, 3]);
         let mut processes: Vec<Process> = (0..deaths).map(|_| dying(random, example, calm)).collect();

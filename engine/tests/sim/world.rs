@@ -1,5 +1,6 @@
 //! A world: one schedule from its beginning to the end of its last process.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -241,12 +242,15 @@ async fn acting(engine: Engine, store: SimStore, number: usize, what: What) -> (
 
 async fn open_run(engine: &Engine, store: &SimStore, workflow: Option<&str>, nth: usize) -> Option<RunId> {
     let heads = store.rows().scan(Key::all(Table::Head), false, usize::MAX).await.ok()?;
+    let ended = store.rows().scan(Key::all(Table::Ended), false, usize::MAX).await.ok()?;
+    let ended: BTreeSet<RunId> = ended.iter().filter_map(|row| row.key.as_ended()).map(|ended| ended.run).collect();
     let mut open = Vec::new();
-    for run in heads.iter().filter_map(|row| row.key.as_head()) {
-        let report = engine.report(run).await.ok()?;
-        if report.ended_at.is_none() && workflow.is_none_or(|workflow| workflow == report.workflow) {
-            open.push(run);
-        }
+    for run in heads.iter().filter_map(|row| row.key.as_head()).filter(|run| !ended.contains(run)) {
+        let is_one = match workflow {
+            Some(workflow) => engine.report(run).await.ok()?.workflow == workflow,
+            None => true,
+        };
+        open.extend(is_one.then_some(run));
     }
     (!open.is_empty()).then(|| open[nth % open.len()])
 }
