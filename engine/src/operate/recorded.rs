@@ -172,7 +172,9 @@ fn trigger(event: &EventRow, plan: &Plan, start: Time) -> Json {
     if !by_hand {
         trigger.insert("event".to_owned(), event.name.as_str().into());
     }
-    trigger.insert("data".to_owned(), event.data.to_json());
+    if !event.data.is_null() {
+        trigger.insert("data".to_owned(), event.data.to_json());
+    }
     trigger.extend(event.sender_id.as_ref().map(|id| ("id".to_owned(), id.as_str().into())));
     if event.ts != start && !by_hand {
         trigger.insert("ts".to_owned(), event.ts.to_string().into());
@@ -185,6 +187,8 @@ fn whole(records: Vec<Record>, notes: &mut Vec<String>) -> Vec<Record> {
     let mut whole: Vec<Record> = Vec::with_capacity(records.len());
     // Steps that asked for a key, and made no attempt since; attempts that were cut off and will be made again.
     let (mut asked, mut cut_off) = (HashMap::new(), BTreeSet::new());
+    // Keys that it held itself: whoever asks for one again takes the output here too.
+    let mut own = BTreeSet::new();
     for record in records {
         let frame = record.frame;
         match &record.fact {
@@ -194,15 +198,18 @@ fn whole(records: Vec<Record>, notes: &mut Vec<String>) -> Vec<Record> {
                 cut_off.insert((frame, step.clone()));
                 continue;
             }
-            Fact::AttemptStarted { step, .. } => {
+            Fact::AttemptStarted { step, key, .. } => {
                 let at = (frame, step.clone());
+                own.extend(key.clone());
                 asked.remove(&at);
                 if cut_off.remove(&at) {
                     continue;
                 }
             }
             Fact::Finished { step, .. } => {
-                if let Some(key) = asked.remove(&(frame, step.clone())) {
+                if let Some(key) = asked.remove(&(frame, step.clone()))
+                    && !own.contains(&key)
+                {
                     notes.push(format!(
                         "`{step}` took its output from another run with the key `{key}`; here it is called"
                     ));

@@ -7,7 +7,7 @@ use super::expect::is_like;
 use super::log::Seen;
 use crate::ids::RunId;
 use crate::report::RunReport;
-use crate::run::Record;
+use crate::run::{Failure, Record};
 
 /// What `expect` can say of a run.
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ impl Happened {
         Happened {
             status: report.status.as_str(),
             output: report.output.clone(),
-            error: report.error.as_ref().map_or(Json::Null, |error| error.value().to_json()),
+            error: report.error.as_ref().map_or(Json::Null, error_of),
             path: own.map_or_else(Vec::new, |own| names(&mut own.path.iter())),
             skipped: own.map_or_else(Vec::new, |own| names(&mut own.skipped.iter())),
             elapsed: report.ended_at.map(|ended| ended.since(report.started_at)),
@@ -73,12 +73,8 @@ impl Happened {
         if !self.output.is_null() {
             put("output", self.output.clone());
         }
-        if let Json::Object(error) = &self.error {
-            let told = ["code", "message", "step"].into_iter().filter_map(|name| {
-                let value = error.get(name).filter(|value| !value.is_null())?;
-                Some((name.to_owned(), value.clone()))
-            });
-            put("error", Json::Object(told.collect()));
+        if !self.error.is_null() {
+            put("error", self.error.clone());
         }
         put("path", json!(self.path));
         if !self.skipped.is_empty() {
@@ -134,7 +130,10 @@ impl Happened {
         let mut lost = Vec::new();
         alike.output = common(&self.output, &other.output, "output", &mut lost).unwrap_or_default();
         alike.error = common(&self.error, &other.error, "error", &mut lost).unwrap_or_default();
-        notes.extend(lost.into_iter().map(|place| format!("`{place}` is another one each time, and is not compared")));
+        notes.extend(
+            lost.into_iter()
+                .map(|place| format!("`{place}` is not the same when it is played again, and is not compared")),
+        );
         alike.elapsed = other.elapsed;
         alike
     }
@@ -170,6 +169,15 @@ impl Deed {
         }
         Json::Object(expected)
     }
+}
+
+/// What is told of an error. Its attempt is that of an effect, which a mocked `invoke` is; its data names runs.
+fn error_of(error: &Failure) -> Json {
+    let mut told = json!({"code": error.code, "message": error.message});
+    if let Some(step) = &error.step {
+        told["step"] = json!(**step);
+    }
+    told
 }
 
 fn listed(deeds: &[Deed]) -> String {

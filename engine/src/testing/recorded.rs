@@ -78,11 +78,9 @@ impl Recorded {
         let path = format!("{}.test.yaml", self.run);
         let read = |text: &str| project(InputFile { path: path.clone(), bytes: text.as_bytes().to_vec(), named: true });
         let draft = read(&self.file(&[], &happened)?);
-        let mut known = true;
         if let Ok(plan) = draft.plan(&self.workflow)
             && plan.hash != self.plan
         {
-            known = false;
             let (old, new) = (short(self.plan), short(plan.hash));
             notes
                 .push(format!("the run is of version {old} of `{}`; this is played with version {new}", self.workflow));
@@ -93,10 +91,7 @@ impl Recorded {
                 happened = happened.alike(&one, &mut notes).again(&other, &made_up(&draft));
                 let text = self.file(&notes, &happened)?;
                 let unmet = self.unmet(&read(&text), &path)?;
-                if known && !unmet.is_empty() && notes.len() == self.notes.len() {
-                    notes.push("played again, it does not go as it went".to_owned());
-                }
-                notes.extend(unmet);
+                notes.extend(unmet.into_iter().map(|unmet| format!("this does not hold: {unmet}")));
             }
         }
         self.file(&notes, &happened)

@@ -21,6 +21,7 @@ pub(crate) struct Case {
     pub(crate) script: Script,
     /// The plans as the store would have them.
     plans: Vec<Arc<str>>,
+    files: Vec<InputFile>,
 }
 
 /// Who does what when.
@@ -89,7 +90,7 @@ impl Case {
                 files.push(InputFile { path: format!("{number}.yaml"), bytes: part.into(), named: true });
             }
         }
-        let project = Project::read(ProjectInput { files, ..ProjectInput::default() }, &kinds::catalog());
+        let project = read(files.clone());
         let wrong: Vec<String> = project
             .findings
             .iter()
@@ -103,7 +104,14 @@ impl Case {
             script: vec![Entry { start: Some(project.workflows[0].name.value.clone()), ..Entry::default() }],
             until: None,
         };
-        Case { plans: plans.collect(), script: script.unwrap_or_else(first), name, text }
+        Case { plans: plans.collect(), files, script: script.unwrap_or_else(first), name, text }
+    }
+
+    /// The project with a file more.
+    pub(crate) fn project_with(&self, file: InputFile) -> Project {
+        let mut files = self.files.clone();
+        files.push(file);
+        read(files)
     }
 
     /// An engine with the plans and the kinds of the tests, to be built.
@@ -135,6 +143,10 @@ impl Case {
             && self.is_exact()
             && self.script.until.is_none()
     }
+}
+
+fn read(files: Vec<InputFile>) -> Project {
+    Project::read(ProjectInput { files, ..ProjectInput::default() }, &kinds::catalog())
 }
 
 impl Entry {

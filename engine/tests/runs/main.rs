@@ -18,6 +18,7 @@ mod kinds;
 mod limits;
 mod operate;
 mod races;
+mod recorded;
 mod render;
 mod retention;
 mod secrets;
