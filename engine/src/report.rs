@@ -156,7 +156,7 @@ pub(crate) async fn history(store: &dyn Store, loaded: &Loaded) -> Result<(Vec<R
 pub(crate) async fn open_runs(store: &dyn Store) -> Result<Vec<RunId>, Error> {
     let mut open = BTreeSet::new();
     for table in [Table::Queue, Table::Gated] {
-        open.extend(load::scan(store, Key::all(table)).await?.iter().filter_map(|row| row.key.queued_run()));
+        open.extend(load::scan(store, Key::all(table)).await?.iter().filter_map(|row| Some(row.key.queued()?.1)));
     }
     open.extend(load::scan(store, Key::all(Table::Line)).await?.iter().filter_map(|row| Some(row.key.as_line()?.2)));
     for row in load::scan(store, Key::all(Table::Timer)).await? {

@@ -2,7 +2,7 @@
 
 use super::active::Active;
 use super::load::Loaded;
-use super::{Claim, Done, Driver};
+use super::{Claim, Done, Driver, Loading};
 use crate::ids::RunId;
 use crate::run::Input;
 use crate::store::{Commit, CommitError, Fence, Guard, Ready, Write};
@@ -82,9 +82,9 @@ impl Driver {
         if self.active.contains_key(&run) {
             return self.pass(claim);
         }
-        self.wake(run, Vec::new(), false);
-        if let Some(loading) = self.loading.get_mut(&run) {
-            loading.claim = Some(claim);
+        match self.loading.get_mut(&run) {
+            Some(loading) => loading.claim = Some(claim),
+            None => self.load(run, Loading { claim: Some(claim), ..Loading::default() }),
         }
     }
 

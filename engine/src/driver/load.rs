@@ -13,7 +13,7 @@ use crate::ids::{FrameId, Position, RunId};
 use crate::registry::Registry;
 use crate::rows::{self, EventRow, Unreadable};
 use crate::run::{Blob, Frame, Run};
-use crate::store::{Key, Row, Store, Turn};
+use crate::store::{CHUNK_BYTES, Key, Row, Store, Turn};
 
 /// The most rows of one read.
 const PAGE: usize = 1_000;
@@ -50,17 +50,18 @@ struct RunRows {
     behind: JournalSize,
 }
 
-/// Reads the rows of a run; none if there is no such run.
-async fn read_rows(store: &dyn Store, id: RunId) -> Result<Option<RunRows>, Error> {
+/// Reads the rows of a run, of which it may be known that it has not begun; none if there is no such run.
+async fn read_rows(store: &dyn Store, id: RunId, is_new: bool) -> Result<Option<RunRows>, Error> {
     let Some(mut head) = one(store, Key::head(id)).await? else { return Ok(None) };
     loop {
         let crate::store::Head { records: snapshot, json, .. } = rows::split_head(&head)?;
         let head_json = unspill(store, id, FrameId::ROOT, json.to_vec()).await;
-        if snapshot == 0
-            && let (records, behind) = journal_from(store, id, snapshot).await?
-            && records.is_empty()
-        {
-            // It has not begun: there is nothing else of it. There may be a million of them in the queue.
+        let (records, behind) = match snapshot {
+            0 if !is_new => journal_from(store, id, snapshot).await?,
+            _ => Default::default(),
+        };
+        if snapshot == 0 && records.is_empty() {
+            // There is nothing else of a run that has not begun. There may be a million of them in the queue.
             return Ok(Some(RunRows { head_json: head_json?, frames: BTreeMap::new(), records, behind, head }));
         }
         let frames = read_frames(store, id).await;
@@ -89,7 +90,17 @@ async fn read_frames(store: &dyn Store, id: RunId) -> Result<BTreeMap<FrameId, (
 
 /// Reads a run; none if there is no such run.
 pub(crate) async fn load(store: &dyn Store, registry: &Registry, id: RunId) -> Result<Option<Box<Loaded>>, Error> {
-    let Some(RunRows { head, head_json, frames, records, behind }) = read_rows(store, id).await? else {
+    load_claimed(store, registry, id, false).await
+}
+
+/// Reads a run; less of it if its claim says that it has not begun.
+pub(crate) async fn load_claimed(
+    store: &dyn Store,
+    registry: &Registry,
+    id: RunId,
+    is_new: bool,
+) -> Result<Option<Box<Loaded>>, Error> {
+    let Some(RunRows { head, head_json, frames, records, behind }) = read_rows(store, id, is_new).await? else {
         return Ok(None);
     };
     let crate::store::Head { position, records: snapshot, .. } = rows::split_head(&head)?;
@@ -177,7 +188,10 @@ pub(crate) async fn journal(
 /// The event at a position.
 pub(crate) async fn event(store: &dyn Store, position: Position) -> Result<EventRow, Error> {
     let first = Key::event(position, 0);
-    let parts = scan(store, first.clone()..Key::event(position, u16::MAX)).await?;
+    let mut parts: Vec<Row> = one(store, first.clone()).await?.into_iter().collect();
+    if parts.iter().any(|part| part.value.len() >= CHUNK_BYTES) {
+        parts.extend(scan(store, Key::event(position, 1)..Key::event(position, u16::MAX)).await?);
+    }
     let bytes = crate::store::join(parts.iter().map(|row| row.value.as_slice()));
     match bytes {
         Some(bytes) => Ok(EventRow::read(&first, &bytes)?),

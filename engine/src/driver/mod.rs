@@ -484,9 +484,14 @@ impl Driver {
         if self.standby.contains_key(&id) && self.wake_in_line(id, &inputs, queued) {
             return;
         }
-        self.loading.insert(id, Loading { inputs, queued, claim: None });
+        self.load(id, Loading { inputs, queued, claim: None });
+    }
+
+    fn load(&mut self, id: RunId, loading: Loading) {
+        let is_new = loading.claim.as_ref().is_some_and(|claim| claim.fence.version == 0);
+        self.loading.insert(id, loading);
         let (store, registry) = (self.parts.store.clone(), self.parts.registry.clone());
-        self.spawn(async move { Done::Loaded(id, load::load(&*store, &registry, id).await) });
+        self.spawn(async move { Done::Loaded(id, load::load_claimed(&*store, &registry, id, is_new).await) });
     }
 
     fn loaded(&mut self, id: RunId, loaded: Result<Option<Box<Loaded>>, Error>) {

@@ -342,15 +342,10 @@ impl Key {
         })
     }
 
-    /// The workflow of a [`Key::queue`] or a [`Key::gated`].
-    pub fn queued_workflow(&self) -> Option<u16> {
-        let open = self.as_queue().map(|(ready, ..)| ready.workflow);
-        open.or_else(|| self.as_gated().map(|(ready, ..)| ready.workflow))
-    }
-
-    /// The run of a [`Key::queue`] or a [`Key::gated`].
-    pub fn queued_run(&self) -> Option<RunId> {
-        self.as_queue().map(|(.., run)| run).or_else(|| self.as_gated().map(|(.., run)| run))
+    /// What a [`Key::queue`] or a [`Key::gated`] says of its run: where it stands, and which it is.
+    pub fn queued(&self) -> Option<(Ready, RunId)> {
+        let open = self.as_queue().map(|(ready, _, run)| (ready, run));
+        open.or_else(|| self.as_gated().map(|(ready, _, _, run)| (ready, run)))
     }
 
     /// `l|rule|id`

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::gate::Gate;
 use super::rooms::{LaneId, Waiting};
-use super::{Key, ROW_VERSION, Row, StoreError, Table};
+use super::{Key, ROW_VERSION, Ready, Row, StoreError, Table};
 
 /// How many rows of a workflow's open lane are read at a time, and half of what is kept of them.
 const OPEN_PAGE: usize = 256;
@@ -206,7 +206,7 @@ pub(super) fn workflows_in(table: Table, read: ReadRows<'_>) -> Result<Vec<u16>,
     let mut workflows = Vec::new();
     let mut rest = Key::all(table);
     while let Some(first) = read(rest.clone(), 1)?.pop() {
-        let Some(workflow) = first.key.queued_workflow() else {
+        let Some((Ready { workflow, .. }, _)) = first.key.queued() else {
             rest.start = first.key.next();
             continue;
         };

@@ -230,7 +230,7 @@ impl Queue {
                 self.pause(workflow, value.is_some());
                 continue;
             }
-            let Some((workflow, run)) = key.queued_workflow().zip(key.queued_run()) else { continue };
+            let Some((Ready { workflow, .. }, run)) = key.queued() else { continue };
             match (self.claims.get_mut(&run), value) {
                 (Some(claim), Some(_)) => {
                     claim.rows.insert(key.clone());
@@ -283,7 +283,7 @@ impl Queue {
         let Some(Held { rows, slots }) = self.claims.remove(&run) else { return false };
         let changed = !rows.is_empty() || !slots.is_empty();
         for key in rows {
-            let Some(workflow) = key.queued_workflow() else { continue };
+            let Some((Ready { workflow, .. }, _)) = key.queued() else { continue };
             let value = read(key.clone()..key.next(), 1).ok().and_then(|mut rows| rows.pop()).map(|row| row.value);
             self.insert(workflow, key, &value.unwrap_or_default());
         }

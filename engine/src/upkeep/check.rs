@@ -150,7 +150,7 @@ impl Check<'_> {
     async fn derived(&mut self, mut derived: Derived) -> Result<(), Error> {
         for table in [Table::Queue, Table::Gated] {
             for row in load::scan(self.store, Key::all(table)).await? {
-                let Some(run) = row.key.queued_run() else { continue };
+                let Some((_, run)) = row.key.queued() else { continue };
                 derived.runnable.remove(&run);
                 if !derived.runs.contains_key(&run) {
                     self.drop_row("queue", run, row.key);

@@ -75,7 +75,7 @@ pub(crate) fn check(case: &str, store: &MemoryStore) -> Vec<History> {
     }
     let mut bringing = BTreeSet::new();
     for row in rows.of(Table::Queue).chain(rows.of(Table::Gated)) {
-        bringing.insert(row.key.queued_run().unwrap());
+        bringing.insert(row.key.queued().unwrap().1);
     }
     for row in rows.of(Table::Line) {
         bringing.insert(row.key.as_line().unwrap().2);
