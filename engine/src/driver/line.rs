@@ -84,7 +84,7 @@ impl Driver {
         }
         match self.loading.get_mut(&run) {
             Some(loading) => loading.claim = Some(claim),
-            None => self.load(run, Loading { claim: Some(claim), ..Loading::default() }),
+            None => self.load(run, Loading { inputs: Vec::new(), queued: false, claim: Some(claim) }),
         }
     }
 
