@@ -59,6 +59,12 @@ impl Registry {
         self.newest.values().map(|(number, definition)| (*number, definition))
     }
 
+    /// The name of the workflow with this number.
+    pub(crate) fn name_of(&self, number: u16) -> Option<String> {
+        let mut all = self.iter();
+        all.find(|(known, _)| *known == number).map(|(_, definition)| definition.plan.workflow.name.value.clone())
+    }
+
     /// The newest plan of a workflow.
     pub(crate) fn plan(&self, workflow: &str) -> Option<&Arc<Plan>> {
         self.newest.get(workflow).map(|(_, definition)| &definition.plan)

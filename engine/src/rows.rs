@@ -60,6 +60,9 @@ pub(crate) struct EventRow {
     /// It is for the runs that it starts only: no wait finds it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) alone: bool,
+    /// The number of the one workflow that it starts, whatever the triggers of others say: somebody asked for a run of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) only: Option<u16>,
 }
 
 impl EventRow {
@@ -67,7 +70,8 @@ impl EventRow {
     pub(crate) fn new(id: EventId, name: String, data: Value, at: Time) -> Self {
         let (sender_id, sent_by, replay_of, origin) = (None, None, None, None);
         let quiet = name.starts_with(crate::driver::RUN_EVENTS);
-        EventRow { id, sender_id, name, ts: at, received: at, data, sent_by, replay_of, origin, quiet, alone: false }
+        let (alone, only) = (false, None);
+        EventRow { id, sender_id, name, ts: at, received: at, data, sent_by, replay_of, origin, quiet, alone, only }
     }
 
     pub(crate) fn to_bytes(&self) -> Vec<u8> {

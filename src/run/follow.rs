@@ -8,7 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use wf_dsl::{Period, Time};
 use wf_engine::run::Fact;
 use wf_engine::store::Health;
-use wf_engine::{Clock, Engine, Event, RunId};
+use wf_engine::{Clock, Engine, ErrorKind, Event, RunId, RunReport};
 
 use super::clock::VirtualClock;
 use super::start::Start;
@@ -20,6 +20,9 @@ use crate::timeline::Timeline;
 
 /// How often the store's health is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Between two looks for a run that is about to be there.
+const MOMENT: Duration = Duration::from_millis(10);
 
 /// How following came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +92,7 @@ impl<'a> Session<'a> {
     }
 
     async fn resume(&mut self, run: RunId) -> Result<(), Failure> {
-        let report = self.engine.report(run).await.map_err(failed)?;
+        let report = self.arrived(run).await?;
         self.add_root(run);
         if report.ended_at.is_some() {
             self.open.remove(&run);
@@ -105,6 +108,24 @@ impl<'a> Session<'a> {
             }
         }
         Ok(())
+    }
+
+    /// How a run stands; one that a replay asked for is there only when its start has come in.
+    async fn arrived(&self, run: RunId) -> Result<RunReport, Failure> {
+        loop {
+            let delayed = self.engine.delayed_events().await.map_err(failed)?;
+            let is_coming = delayed.iter().any(|delayed| delayed.event.id == run.event.to_string());
+            match self.engine.report(run).await {
+                Err(error) if error.kind() == ErrorKind::NotFound && is_coming => tokio::time::sleep(MOMENT).await,
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    let starts = self.engine.operator().dropped_starts(None, usize::MAX).await.map_err(failed)?;
+                    let why = starts.into_iter().find(|start| start.event == run.event).map(|start| start.limit);
+                    let help = why.map(|limit| format!("`{limit}` of its workflow kept it from starting"));
+                    return Err(Failure { help, ..failed(error) });
+                }
+                report => return report.map_err(failed),
+            }
+        }
     }
 
     /// Sends events in their order, each not before its time.

@@ -16,7 +16,10 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     store.operate(async |operator| {
         let new = operator.replay_run(*run).await.map_err(failed)?;
         data(&format!("{new}\n"))?;
-        talk(&format!("a new run; this goes on with it:\n  {}", store.resume(new)));
+        talk(&format!(
+            "a new run, unless a limit keeps it from starting; this goes on with it:\n  {}",
+            store.resume(new)
+        ));
         Ok(Exit::Success)
     })
 }

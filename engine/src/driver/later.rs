@@ -66,6 +66,12 @@ impl Driver {
             Ok(None) => return,
             Err(error) => return tracing::error!(%error, "an event that was sent for later cannot be read"),
         };
+        let only = match row.only.map(|number| self.parts.registry.name_of(number)) {
+            // An engine that has the workflow will find it.
+            Some(None) => return tracing::warn!(event = %row.id, "a start waits for an engine that has its workflow"),
+            Some(name) => name,
+            None => None,
+        };
         let now = self.now;
         let row = EventRow { received: now, ..row };
         let sent = Sent { id: row.id.to_string(), event: row.id, runs: Vec::new(), duplicate: false };
@@ -78,7 +84,7 @@ impl Driver {
             births.later = Some(due);
         } else {
             commit.writes.clone_from(&forget);
-            (births.births, births.delivery) = self.births(&mut commit, &row, None, now);
+            (births.births, births.delivery) = self.births(&mut commit, &row, only.as_deref(), now);
         }
         self.keep_clock(&mut commit, now);
         let otherwise = Commit { writes: forget, ..Commit::default() };

@@ -1,20 +1,19 @@
 //! Doing it over: a new event, and what it starts.
 
-use std::sync::Arc;
-
 use super::Operator;
 use super::events::run_of;
 use crate::driver::{Message, load, postponed};
 use crate::error::{Error, ErrorKind};
-use crate::ids::{EventId, FrameId, RunId};
-use crate::rows::{self, EventRow};
-use crate::run::{Run, signature};
-use crate::store::{BornOf, Commit, Gate, NewEvent, NewRun, Ready};
+use crate::ids::{EventId, RunId};
+use crate::rows::EventRow;
+use crate::run::signature;
+use crate::store::Commit;
 
 impl Operator {
     /// Starts a new run of the workflow of `run`, on its newest plan, with a new event that has the data of the event
-    /// that `run` was born of. The new run is durable when this returns. Its automatic idempotency keys are new;
-    /// explicit keys still hold. No other workflow hears of the event.
+    /// that `run` was born of. It is a start by hand: the limits of the workflow judge it when an engine has the store,
+    /// and may drop it. The start is durable when this returns the id of the run. Its automatic idempotency keys are
+    /// new; explicit keys still hold. No other workflow hears of the event.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is no such run, [`ErrorKind::Conflict`] if the data does not fit what the
@@ -22,39 +21,17 @@ impl Operator {
     pub async fn replay_run(&self, run: RunId) -> Result<RunId, Error> {
         let loaded = self.load(run).await?;
         let workflow = loaded.definition.plan.workflow.name.value.clone();
-        let names = self.workflows().await?;
-        let (_, newest) = names.get(&run.workflow).ok_or_else(|| super::no_run(run))?;
-        let definition = load::definition(&*self.store, &self.registry, *newest).await?;
+        let definition = self.newest(run.workflow).await?;
         let plan = &definition.plan;
-        let now = self.now();
         let old = load::event(&*self.store, loaded.run.position).await?;
-        let event = repeated(&old, now);
-        let ty = plan.events.get(&event.name).map(|event| &event.data).or_else(|| signature(plan));
-        if let Some(wrong) = ty.and_then(|ty| ty.accept(&event.data.to_json()).err()) {
+        let ty = plan.events.get(&old.name).map(|event| &event.data).or_else(|| signature(plan));
+        if let Some(wrong) = ty.and_then(|ty| ty.accept(&old.data.to_json()).err()) {
             let wrong: Vec<String> = wrong.iter().map(ToString::to_string).collect();
             let message = format!("the data of run {run} does not fit `{workflow}` as it is now: {}", wrong.join("; "));
             return Err(Error::new(ErrorKind::Conflict, message));
         }
-        let id = run_of(event.id, run.workflow);
-        let newborn = Run::new(id, plan.hash, Arc::new(event.trigger(ty)), None, now);
-        let mut commit = Commit::default();
-        let json = rows::head_json(&newborn, &rows::birth_json(&[]), Default::default());
-        let head = rows::spill(id, FrameId::ROOT, json, &mut commit.writes);
-        commit.events.push(NewEvent { id: event.id, row: event.to_bytes(), inbox: Vec::new() });
-        let (born_of, ready) = (BornOf::Here(0), Some(Ready::woken(id)));
-        commit.runs.push(NewRun {
-            run: id,
-            born_of,
-            head,
-            version: 0,
-            ready,
-            gate: Gate::default(),
-            behind: None,
-            claimed: false,
-        });
-        self.store.commit(commit).await?;
-        self.tell(Message::Changed(None));
-        Ok(id)
+        let event = self.repeat(&old, Some(run.workflow)).await?;
+        Ok(run_of(event, run.workflow))
     }
 
     /// Sends an event of the log again: a new event with the same data, which says of which one it is a replay. It is
@@ -69,8 +46,13 @@ impl Operator {
             let message = format!("`{}` is the beginning of one run: replay that run", old.name);
             return Err(Error::new(ErrorKind::Conflict, message));
         }
+        self.repeat(&old, None).await
+    }
+
+    /// Puts a new event that repeats an old one into the row of a timer that is due: it comes in by the door.
+    async fn repeat(&self, old: &EventRow, only: Option<u16>) -> Result<EventId, Error> {
         let now = self.now();
-        let event = repeated(&old, now);
+        let event = EventRow { only, ..repeated(old, now) };
         let (due, writes) = postponed(&event, now);
         self.store.commit(Commit { writes, ..Commit::default() }).await?;
         self.tell(Message::Changed(Some(due)));

@@ -144,3 +144,43 @@ async fn only_a_failed_run_is_retried_and_from_its_outermost_steps() {
     assert_eq!(report.output, json!(1));
     assert_eq!(operator.retry(desk.run, &Retry::default()).await.unwrap_err().kind(), ErrorKind::Conflict);
 }
+
+/// Runs of a workflow with these limits, of which only one at a time is let through: they sleep for an hour.
+async fn limited(limits: &str) -> (Engine, RunId) {
+    let flow = format!(
+        "workflow: flow\ntriggers: [{{event: go}}]\nevents: {{go: {{data: {{}}}}}}\nlimits: {limits}\nsteps: [{{id: nap, sleep: 1h}}]"
+    );
+    let case = Case::of("operate", flow);
+    let clock = VirtualClock::starting_at(case.begin());
+    let engine = case.engine(&Calls::default()).clock(clock).build().await.unwrap();
+    let run = engine.send(Event::new("go", json!({}))).await.unwrap().runs[0];
+    engine.wait(run).await.unwrap();
+    (engine, run)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_is_dropped_like_a_start_by_hand() {
+    let (engine, run) = limited("{unique: {key: one, on_conflict: skip}}").await;
+    let operator = engine.operator();
+    let replayed = operator.replay_run(run).await.unwrap();
+    let refused = operator.replay_run(run).await.unwrap();
+    engine.quiet().await.unwrap();
+    assert_eq!(engine.report(replayed).await.unwrap().status, Status::Finished);
+    assert_eq!(engine.report(refused).await.unwrap_err().kind(), ErrorKind::NotFound);
+    let dropped = operator.dropped_starts(None, 10).await.unwrap();
+    let dropped: Vec<_> = dropped.iter().map(|start| (start.event, start.limit.as_str(), start.run)).collect();
+    assert_eq!(dropped, [(refused.event, "unique", Some(replayed))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn replays_begin_at_the_pace_of_a_throttle() {
+    let (engine, run) = limited("{throttle: {limit: 1, per: 10m}}").await;
+    let operator = engine.operator();
+    let replays = [operator.replay_run(run).await.unwrap(), operator.replay_run(run).await.unwrap()];
+    engine.quiet().await.unwrap();
+    let first = engine.report(replays[0]).await.unwrap().steps[0].started_at;
+    let second = engine.report(replays[1]).await.unwrap().steps[0].started_at;
+    assert_eq!(second.since(first).0, 600_000);
+    let event = operator.event(&replays[0].event.to_string()).await.unwrap();
+    assert_eq!((event.runs, event.replay_of), (vec![replays[0]], Some(run.event)));
+}
