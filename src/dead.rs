@@ -1,9 +1,9 @@
 //! `wf dead`
 
 use serde_json::{Value as Json, json};
-use wf_engine::{Retry, RunId, RunLine};
+use wf_engine::{Engine, Retry, RunId, RunLine};
 
-use crate::desk::{StoreArgs, failed};
+use crate::desk::{StoreArgs, failed, with_kinds};
 use crate::exit::{Exit, Failure};
 use crate::findings::count;
 use crate::runs::line::json_of_error;
@@ -104,8 +104,9 @@ fn last_error(group: &wf_engine::DeadLetters) -> String {
 }
 
 fn drop_all(args: &Chosen) -> Result<Exit, Failure> {
-    args.store.operate(async |operator| {
-        let Some(runs) = args.chosen(operator, "drop").await? else { return Ok(Exit::Success) };
+    args.store.open(async |store, folder| {
+        let operator = with_kinds(Engine::builder().store(store), folder)?.operator().await.map_err(failed)?;
+        let Some(runs) = args.chosen(&operator, "drop").await? else { return Ok(Exit::Success) };
         for run in &runs {
             operator.drop_dead(run.run).await.map_err(failed)?;
         }

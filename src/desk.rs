@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use wf_engine::folder::Surroundings;
 use wf_engine::store::OpenError;
-use wf_engine::{ErrorKind, Operator, RunId, SledOptions, SledStore};
+use wf_engine::{Builder, ErrorKind, Operator, RunId, SledOptions, SledStore};
 
 use crate::bug;
 use crate::exit::{Exit, Failure};
@@ -79,6 +80,24 @@ impl StoreArgs {
         let store = self.store.as_ref().map(|store| format!(" --store {}", quoted(&store.display().to_string())));
         format!("wf run{} --resume {run}", store.unwrap_or_default())
     }
+}
+
+/// The kinds keep what must go with the runs in the databases of the project.
+pub(crate) fn with_kinds(builder: Builder, folder: &Path) -> Result<Builder, Failure> {
+    let remembered = std::fs::read_to_string(folder.join(PROJECT)).ok();
+    let project = remembered.and_then(|path| Checked::all(&[PathBuf::from(path)]).ok()?.pop());
+    let Some(checked) = project else {
+        talk("the store's project is not there: what its step kinds keep of the runs stays where it is");
+        return Ok(builder);
+    };
+    let surroundings = Surroundings::read(&checked.project, std::env::vars_os());
+    let surroundings = surroundings.map_err(|error| Failure::usage(error.to_string()))?;
+    Ok(builder
+        .kinds(wf_stdlib::all())
+        .project(&checked.folder.root)
+        .stand_ins(folder.join("outbox"), folder.join("stand-ins"))
+        .connections(surroundings.connections.iter().cloned())
+        .secrets(surroundings.secrets.clone()))
 }
 
 /// The nearest store at or above this folder.

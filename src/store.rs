@@ -4,14 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 use wf_dsl::Period;
-use wf_engine::folder::Surroundings;
 use wf_engine::store::{Copied, CopyTo, OpenError, StoreError, Table, salvage};
-use wf_engine::{Builder, Engine, KEEP, Retention, SledOptions, SledStore, Store, check};
+use wf_engine::{Engine, KEEP, Retention, SledOptions, SledStore, Store, check};
 
-use crate::desk::{PROJECT, StoreArgs, failed, named, not_opened};
+use crate::desk::{StoreArgs, failed, named, not_opened, with_kinds};
 use crate::exit::{Exit, Failure};
 use crate::findings::count;
-use crate::project::Checked;
 use crate::terminal::{data, talk};
 
 #[derive(Debug, clap::Subcommand)]
@@ -180,24 +178,6 @@ async fn prune(args: &Prune, store: SledStore, folder: &Path) -> Result<Exit, Fa
     let json = json!({"version": 1, "runs": pruned.runs, "events": pruned.events, "keys": pruned.keys});
     args.output.tell(json, &format!("{runs} and {events} forgotten"))?;
     Ok(Exit::Success)
-}
-
-/// The kinds keep what must go with the runs in the databases of the project.
-fn with_kinds(builder: Builder, folder: &Path) -> Result<Builder, Failure> {
-    let remembered = std::fs::read_to_string(folder.join(PROJECT)).ok();
-    let project = remembered.and_then(|path| Checked::all(&[PathBuf::from(path)]).ok()?.pop());
-    let Some(checked) = project else {
-        talk("the store's project is not there: what its step kinds keep of the runs stays where it is");
-        return Ok(builder);
-    };
-    let surroundings = Surroundings::read(&checked.project, std::env::vars_os());
-    let surroundings = surroundings.map_err(|error| Failure::usage(error.to_string()))?;
-    Ok(builder
-        .kinds(wf_stdlib::all())
-        .project(&checked.folder.root)
-        .stand_ins(folder.join("outbox"), folder.join("stand-ins"))
-        .connections(surroundings.connections.iter().cloned())
-        .secrets(surroundings.secrets.clone()))
 }
 
 fn rescue(args: &Salvage) -> Result<Exit, Failure> {

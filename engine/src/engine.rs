@@ -1,6 +1,6 @@
 //! The engine's door: build it, send events, await runs.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde_json::Value as Json;
@@ -36,7 +36,7 @@ struct Shared {
     store: Arc<dyn Store>,
     registry: Registry,
     clock: Arc<dyn Clock>,
-    kinds: Arc<BTreeSet<String>>,
+    kinds: Kinds,
 }
 
 impl std::fmt::Debug for Shared {
@@ -278,7 +278,8 @@ impl Builder {
         start::set_clock(&*self.store, &*self.clock).await?;
         let registry = start::register(&*self.store, self.definitions).await?;
         let (messages, inbox) = mpsc::unbounded_channel();
-        let kinds = Arc::new(self.kinds.keys().cloned().collect());
+        let environment = Arc::new(self.environment);
+        let kinds = Kinds { kinds: self.kinds.clone(), environment: environment.clone(), clock: self.clock.clone() };
         let shared = Shared { store: self.store.clone(), registry: registry.clone(), clock: self.clock.clone(), kinds };
         let driver = Driver::new(
             Parts {
@@ -288,7 +289,7 @@ impl Builder {
                 registry,
                 redactor: Redactor::new(&self.live.secrets),
                 live: self.live,
-                environment: Arc::new(self.environment),
+                environment,
                 observer: self.observer,
                 schedules: self.schedules,
                 history: self.history,
@@ -299,6 +300,15 @@ impl Builder {
         );
         tokio::spawn(driver.run());
         Ok(Engine { messages, shared: Arc::new(shared) })
+    }
+
+    /// What a person does with the runs of the store, without starting an engine; dropped runs are told to the kinds.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn operator(self) -> Result<Operator, Error> {
+        let kinds = Kinds { kinds: self.kinds, environment: Arc::new(self.environment), clock: self.clock };
+        Ok(Operator::of_shared(self.store).await?.with_keepers(kinds))
     }
 
     /// Makes one whole pass of retention over the store, without starting an engine.

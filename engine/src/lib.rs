@@ -49,8 +49,8 @@ pub use observe::{Notice, Observer};
 pub use once::{KEY_RETENTION, KEY_WAITERS_MAX};
 pub use operate::{
     DeadLetters, DroppedStart, EVENTS_LOOKED_AT_MAX, EVENTS_TOLD_MAX, EventFilter, LoggedEvent, Miss, Move, Near,
-    Operator, Page, ParseStateError, RECORDED_EVENTS_MAX, RUN_ROWS_PAGE, Reason, Retry, RunFilter, RunLine, Standing,
-    State, Wanted, Why, WorkflowLine,
+    Operator, Page, ParseStateError, RECORDED_EVENTS_MAX, Reason, Retry, RunFilter, RunLine, Standing, State, Wanted,
+    Why, WorkflowLine,
 };
 pub use redact::{REDACTED, Redactor, SECRET_BYTES_MIN};
 pub use report::{DelayedEvent, EventReport, RunReport, StepReport};

@@ -5,15 +5,10 @@ use std::collections::BTreeMap;
 use wf_dsl::Time;
 
 use super::{Operator, RunFilter, RunLine, State};
-use crate::driver::load;
 use crate::error::{Error, ErrorKind};
 use crate::ids::RunId;
-use crate::rows;
 use crate::run::{Failure, Status};
-use crate::store::{Commit, Fence, Guard, Key, Ready, Write};
-
-/// Rows of a run that one commit deletes when the run is dropped.
-pub const RUN_ROWS_PAGE: usize = 500;
+use crate::upkeep::{Pass, Retention};
 
 /// The dead letters of one workflow that failed with one code.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,57 +88,21 @@ impl Operator {
         Ok(head.status == Status::Failed && is_this)
     }
 
-    /// Forgets a run that has failed, and the ended runs that it invoked: their rows go, and nothing brings them back.
+    /// Forgets a run that has failed, and the ended runs that it invoked, as retention does with others: step kinds are
+    /// told, then the rows go, and nothing brings them back.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such run, [`ErrorKind::Conflict`] if it has not failed, and whatever the
-    /// store answers.
+    /// [`ErrorKind::NotFound`] if there is no such run; [`ErrorKind::Conflict`] if it has not failed, goes on meanwhile,
+    /// or holds the output of an idempotency key that others may still ask for; [`ErrorKind::Unavailable`] if a step
+    /// kind cannot forget it; and whatever the store answers.
     pub async fn drop_dead(&self, run: RunId) -> Result<(), Error> {
         let loaded = self.load(run).await?;
         let state = State::of(&loaded.run, &loaded.definition.plan, None);
         if state != State::Failed {
             return Err(Error::new(ErrorKind::Conflict, format!("run {run} is no dead letter: it is {state}")));
         }
-        let mut open = vec![(run, loaded)];
-        while let Some((run, loaded)) = open.pop() {
-            for record in crate::report::records(&*self.store, &loaded).await? {
-                if let crate::run::Fact::Invoked { run: child, detached: false, .. } = record.fact
-                    && let Some(child_loaded) = load::load(&*self.store, &self.registry, child).await?
-                    && child_loaded.run.is_ended()
-                {
-                    open.push((child, child_loaded));
-                }
-            }
-            self.forget(run, &loaded.run).await?;
-        }
-        Ok(())
-    }
-
-    /// Deletes the rows of a run that has ended: what makes it a run first, so that no half of it is ever seen.
-    async fn forget(&self, id: RunId, run: &crate::run::Run) -> Result<(), Error> {
-        let ended = run.head.ended.unwrap_or(run.head.started);
-        let keys = [
-            Key::head(id),
-            Key::ended(id.workflow, run.head.status as u8, ended, id),
-            Key::cancel(id),
-            Key::queue(Ready::woken(id), run.position, id),
-        ];
-        let commit = Commit {
-            guards: vec![Guard::Run { run: id, fence: Fence { version: run.version, epoch: 0 } }],
-            writes: keys.into_iter().map(Write::Delete).collect(),
-            ..Commit::default()
-        };
-        self.store.commit(commit).await?;
-        for range in rows::pieces_of(id) {
-            loop {
-                let rows = self.store.scan(range.clone(), false, RUN_ROWS_PAGE).await?;
-                if rows.is_empty() {
-                    break;
-                }
-                let writes = rows.into_iter().map(|row| Write::Delete(row.key)).collect();
-                self.store.commit(Commit { writes, ..Commit::default() }).await?;
-            }
-        }
-        Ok(())
+        let (store, registry, kinds) = (self.store.clone(), self.registry.clone(), self.keepers.clone());
+        let pass = Pass { store, registry, kinds, retention: Retention::default(), now: self.now() };
+        pass.drop_failed(&loaded.run).await
     }
 }

@@ -31,8 +31,9 @@ use crate::report::{self, RunReport};
 use crate::run::Record;
 use crate::start;
 use crate::store::{Commit, Due, Key, Row, Store, Write};
+use crate::upkeep::Kinds;
 
-pub use dead::{DeadLetters, RUN_ROWS_PAGE};
+pub use dead::DeadLetters;
 pub use dropped::DroppedStart;
 pub use events::{EventFilter, LoggedEvent};
 pub use list::{RunFilter, RunLine};
@@ -65,6 +66,8 @@ pub struct Operator {
     registry: Registry,
     clock: Arc<dyn Clock>,
     kinds: Option<Arc<BTreeSet<String>>>,
+    /// The step kinds themselves, which are told of runs that are forgotten.
+    keepers: Kinds,
     engine: Option<UnboundedSender<Message>>,
 }
 
@@ -80,12 +83,23 @@ impl Operator {
     /// # Errors
     /// The store cannot be read.
     pub async fn of(store: impl Store) -> Result<Operator, Error> {
-        let store: Arc<dyn Store> = Arc::new(store);
+        Operator::of_shared(Arc::new(store)).await
+    }
+
+    pub(crate) async fn of_shared(store: Arc<dyn Store>) -> Result<Operator, Error> {
         let clock: Arc<dyn Clock> = match start::clock_of(&*store).await? {
             Some((true, at)) => Arc::new(SimulatedClock::starting_at(at)),
             _ => Arc::new(SystemClock::default()),
         };
-        Ok(Operator { store, registry: Registry::default(), clock, kinds: None, engine: None })
+        let keepers = Kinds::none(clock.clone());
+        Ok(Operator { store, registry: Registry::default(), clock, kinds: None, keepers, engine: None })
+    }
+
+    /// With the kinds of the host, which forget what they keep of runs that are dropped.
+    pub(crate) fn with_keepers(self, keepers: Kinds) -> Self {
+        let names = keepers.kinds.keys().cloned().collect::<Vec<_>>();
+        let clock = self.clock.clone();
+        Operator { keepers: Kinds { clock, ..keepers }, ..self.kinds(names) }
     }
 
     /// The step kinds of the host, by which runs are seen to be blocked. Without them none is.
@@ -99,10 +113,11 @@ impl Operator {
         store: Arc<dyn Store>,
         registry: Registry,
         clock: Arc<dyn Clock>,
-        kinds: Arc<BTreeSet<String>>,
+        keepers: Kinds,
         engine: UnboundedSender<Message>,
     ) -> Self {
-        Operator { store, registry, clock, kinds: Some(kinds), engine: Some(engine) }
+        let kinds = Some(Arc::new(keepers.kinds.keys().cloned().collect()));
+        Operator { store, registry, clock, kinds, keepers, engine: Some(engine) }
     }
 
     /// The present time of the engine, or of the store.

@@ -23,6 +23,11 @@ pub(crate) struct Kinds {
 }
 
 impl Kinds {
+    /// No kinds: what they keep stays.
+    pub(crate) fn none(clock: Arc<dyn Clock>) -> Self {
+        Kinds { kinds: HashMap::new(), environment: Arc::default(), clock }
+    }
+
     /// Tells the kinds that these runs of one definition used. The first that fails says why.
     pub(super) async fn forget(&self, definition: &Definition, runs: &[RunId]) -> Result<(), StepError> {
         for ((kind, connection), step) in used(definition) {

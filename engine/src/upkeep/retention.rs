@@ -9,15 +9,16 @@ use wf_dsl::{Body, Period, Time};
 use super::floors::Floors;
 use super::forget::{Groups, Kinds};
 use crate::driver::load;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::ids::{FrameId, Position, RunId};
+use crate::kind::StepError;
 use crate::limits;
 use crate::once::KEY_RETENTION;
 use crate::registry::Registry;
 use crate::rows::{self, EventRow};
-use crate::run::{Caller, Fact, Status};
+use crate::run::{Caller, Fact, Run, Status};
 use crate::send::DEDUPE_DAYS;
-use crate::store::{CHUNK_BYTES, Commit, Key, Row, Rows, Store, Table, Write, events};
+use crate::store::{CHUNK_BYTES, Commit, Fence, Guard, Key, Row, Rows, Store, Table, Write, events};
 
 /// How long finished and cancelled runs and events are kept unless told.
 pub const KEEP: Period = Period(7 * DAY);
@@ -164,16 +165,41 @@ impl Pass {
         for ((row, run, status, at), head) in old.into_iter().zip(heads) {
             match head {
                 // A pass that was interrupted has left it.
-                None => doomed.push(Doomed { run, ended: row, at, head: None }),
+                None => doomed.push(Doomed { run, ended: row, at, head: None, version: None }),
                 Some(head) => {
                     if self.is_forgotten(&head, status).await? {
-                        doomed.push(Doomed { run, ended: row, at, head: Some(head) });
+                        doomed.push(Doomed { run, ended: row, at, head: Some(head), version: None });
                     }
                 }
             }
         }
-        self.forget(doomed, pruned).await?;
+        let kept = self.forget(doomed, pruned).await?;
+        for (run, why) in kept {
+            if let Kept::Kind(error) = why {
+                tracing::warn!(%run, %error, "a step kind cannot forget a run; it is kept for now");
+            }
+        }
         Ok(next)
+    }
+
+    /// Deletes a run that has failed, as a person asked.
+    pub(crate) async fn drop_failed(&self, run: &Run) -> Result<(), Error> {
+        let id = run.id;
+        let at = run.head.ended.unwrap_or(run.head.started);
+        let ended = Key::ended(id.workflow, run.head.status as u8, at, id);
+        let head = load::one(&*self.store, Key::head(id)).await?;
+        let doomed = Doomed { run: id, ended, at, head, version: Some(run.version) };
+        match self.forget(vec![doomed], &mut Pruned::default()).await?.into_iter().find(|(kept, _)| *kept == id) {
+            None => Ok(()),
+            Some((_, Kept::Key)) => {
+                let until = Time(at.0.saturating_add(KEY_RETENTION.0));
+                let message = format!("run {id} is kept until {until}: others may ask for the output of a key of it");
+                Err(Error::new(ErrorKind::Conflict, message))
+            }
+            Some((_, Kept::Kind(error))) => {
+                Err(Error::new(ErrorKind::Unavailable, format!("a step kind cannot forget run {id}: {error}")))
+            }
+        }
     }
 
     /// Whether nobody needs a run that ended long ago.
@@ -191,10 +217,11 @@ impl Pass {
         Ok(rows::read_head(&head.key, &json)?.head.parent)
     }
 
-    /// Deletes runs with those that they invoked, after their kinds were told.
-    async fn forget(&self, mut roots: Vec<Doomed>, pruned: &mut Pruned) -> Result<(), Error> {
+    /// Deletes runs with those that they invoked, after their kinds were told. Gives those that are kept.
+    async fn forget(&self, mut roots: Vec<Doomed>, pruned: &mut Pruned) -> Result<Vec<(RunId, Kept)>, Error> {
+        let mut kept = Vec::new();
         while !roots.is_empty() {
-            let (mut groups, mut kept, mut invoked) = (Groups::default(), Vec::new(), Vec::new());
+            let (mut groups, mut invoked) = (Groups::default(), Vec::new());
             for doomed in &roots {
                 let Some(head) = &doomed.head else { continue };
                 let json = rows::split_head(head)?.json.to_vec();
@@ -204,7 +231,7 @@ impl Pass {
                 let steps = &definition.plan.workflow.steps;
                 let lends = steps.iter().any(|step| step.idempotency_key.is_some());
                 if lends && doomed.at >= self.before(KEY_RETENTION) && self.has_chunks(doomed.run).await? {
-                    kept.push(doomed.run); // the output of one of its keys may be read for as long
+                    kept.push((doomed.run, Kept::Key)); // the output of one of its keys may be read for as long
                     continue;
                 }
                 if steps.iter().any(|step| matches!(step.body, Body::Invoke { .. })) {
@@ -215,17 +242,17 @@ impl Pass {
             let patience = Period(self.retention.runs.0.saturating_mul(PATIENCE));
             for (definition, runs) in groups.into_iter() {
                 if let Err(error) = self.kinds.forget(&definition, &runs).await {
-                    tracing::warn!(%error, "a step kind cannot forget runs; they are kept for now");
                     let young = roots.iter().filter(|doomed| doomed.at >= self.before(patience));
-                    kept.extend(young.map(|doomed| doomed.run).filter(|run| runs.contains(run)));
+                    let young = young.map(|doomed| doomed.run).filter(|run| runs.contains(run));
+                    kept.extend(young.map(|run| (run, Kept::Kind(error.clone()))));
                 }
             }
-            roots.retain(|doomed| !kept.contains(&doomed.run));
+            roots.retain(|doomed| !kept.iter().any(|(run, _)| *run == doomed.run));
             self.delete_runs(&roots).await?;
             pruned.runs += roots.len() as u64;
             roots = self.orphans(invoked).await?;
         }
-        Ok(())
+        Ok(kept)
     }
 
     /// Of these runs those that have ended and whose caller is gone.
@@ -240,7 +267,7 @@ impl Pass {
                 && load::one(&*self.store, Key::head(parent)).await?.is_none()
             {
                 let ended = Key::ended(run.workflow, state.status as u8, at, run);
-                orphans.push(Doomed { run, ended, at, head: Some(head) });
+                orphans.push(Doomed { run, ended, at, head: Some(head), version: None });
             }
         }
         Ok(orphans)
@@ -263,6 +290,11 @@ impl Pass {
     /// The head goes first and the row of the end last, so that whatever is left in between is found.
     async fn delete_runs(&self, doomed: &[Doomed]) -> Result<(), Error> {
         let mut keys = Vec::new();
+        let guard = |doomed: &Doomed| {
+            let fence = Fence { version: doomed.version?, epoch: 0 };
+            Some(Guard::Run { run: doomed.run, fence })
+        };
+        let guards = doomed.iter().filter_map(guard).collect();
         for Doomed { run, ended, head, .. } in doomed {
             keys.push(Key::head(*run));
             if let Some(position) = head.as_ref().map(rows::split_head).transpose()?.map(|head| head.position) {
@@ -274,7 +306,7 @@ impl Pass {
             keys.push(Key::cancel(*run));
             keys.push(ended.clone());
         }
-        self.delete(keys).await
+        self.delete_guarded(keys, guards).await
     }
 
     async fn keys(&self, range: Range<Key>) -> Result<Vec<Key>, Error> {
@@ -282,9 +314,14 @@ impl Pass {
     }
 
     async fn delete(&self, keys: Vec<Key>) -> Result<(), Error> {
+        self.delete_guarded(keys, Vec::new()).await
+    }
+
+    /// The guards are for the first of the commits: from then on there is nobody who could go on.
+    async fn delete_guarded(&self, keys: Vec<Key>, mut guards: Vec<Guard>) -> Result<(), Error> {
         for keys in keys.chunks(ROWS) {
             let writes = keys.iter().cloned().map(Write::Delete).collect();
-            self.store.commit(Commit { writes, ..Commit::default() }).await?;
+            self.store.commit(Commit { guards: std::mem::take(&mut guards), writes, ..Commit::default() }).await?;
         }
         Ok(())
     }
@@ -426,4 +463,15 @@ struct Doomed {
     at: Time,
     /// None if an interrupted pass has begun with it.
     head: Option<Row>,
+    /// Its version, if it might go on meanwhile.
+    version: Option<u64>,
+}
+
+/// Why a run is kept.
+#[derive(Debug)]
+enum Kept {
+    /// The output of one of its keys may still be asked for.
+    Key,
+    /// A step kind cannot forget it.
+    Kind(StepError),
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 use wf_engine::store::{Key, Table};
 use wf_engine::{
-    BoxFuture, Engine, Event, Kind, MemoryStore, Output, Retention, RunId, StepContext, StepError, StepKind, Store,
+    BoxFuture, Engine, ErrorKind, Event, Kind, MemoryStore, Output, Retention, RunId, StepContext, StepError, StepKind,
+    Store,
 };
 
 use crate::case::Case;
@@ -20,6 +21,10 @@ const FLOWS: &str = "workflow: quick\ntriggers: [{event: go}]\nevents: {go: {ext
     steps: [{id: a, test.call: {bytes: 5000}}, {id: b, sleep: 1m}, {id: c, finish: ok}]\n---\n\
     workflow: dead\ntriggers: [{event: die}]\nevents: {die: {external: true, data: {}}}\n\
     steps: [{id: a, fail: {code: c, message: m}}]\n---\n\
+    workflow: breaks\ntriggers: [{event: break}]\nevents: {break: {external: true, data: {}}}\n\
+    steps: [{id: a, test.call: {}}, {id: b, fail: {code: c, message: m}}]\n---\n\
+    workflow: lends\ntriggers: [{event: lend}]\nevents: {lend: {external: true, data: {}}}\n\
+    steps: [{id: a, test.call: {bytes: 50000}, idempotency_key: k}, {id: b, fail: {code: c, message: m}}]\n---\n\
     workflow: parent\ntriggers: [{event: parent}]\nevents: {parent: {external: true, data: {for: duration}}}\n\
     vars: {seen: false}\nsteps: [{id: a, invoke: {workflow: child}}, {id: b, invoke: {workflow: failing}, catch: [{errors: [invoke.*], steps: [{id: caught, set: {seen: true}}]}]}, \
     {id: c, sleep: '${ event.data.for }'}]\n---\n\
@@ -229,6 +234,39 @@ async fn a_kind_is_told_before_and_may_have_the_run_kept_for_some_time() {
         assert!(told.lock().unwrap().len() as u32 > refuses.min(100));
         assert!(told.lock().unwrap().iter().all(|told| *told == run));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_is_dropped_when_its_kinds_have_forgotten_it() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let kind = Remembering { told: told.clone(), refuses: Mutex::new(1) };
+    let kinds: Vec<Arc<dyn StepKind>> = vec![Arc::new(kind), kinds::all(&Calls::default()).remove(1)];
+    let world = World::new(MemoryStore::new(), kinds).await;
+    let run = world.send("break", json!({})).await;
+    assert_eq!(world.engine.wait(run).await.unwrap().status.as_str(), "failed");
+    let operator = world.engine.operator();
+    assert_eq!(operator.drop_dead(run).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert!(world.is_there(run).await);
+    operator.drop_dead(run).await.unwrap();
+    assert_eq!(*told.lock().unwrap(), [run, run]);
+    for table in [Table::Head, Table::Frame, Table::Journal, Table::Chunk, Table::Ended, Table::Queue] {
+        assert_eq!(world.rows(table).await, 0, "{table:?}");
+    }
+    assert_eq!(operator.drop_dead(run).await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_whose_output_a_key_lends_is_not_dropped() {
+    let world = World::fresh().await;
+    let run = world.send("lend", json!({})).await;
+    assert_eq!(world.engine.wait(run).await.unwrap().status.as_str(), "failed");
+    let operator = world.engine.operator();
+    let error = operator.drop_dead(run).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert!(error.to_string().contains("until 2026-02-04T09:00:00Z"), "{error}");
+    pass(31 * DAY).await;
+    operator.drop_dead(run).await.unwrap();
+    assert!(!world.is_there(run).await);
 }
 
 #[tokio::test(start_paused = true)]
