@@ -112,11 +112,13 @@ impl<'a> Session<'a> {
 
     /// How a run stands; one that a replay asked for is there only when its start has come in.
     async fn arrived(&self, run: RunId) -> Result<RunReport, Failure> {
+        let mut looks = interval(MOMENT);
         loop {
+            looks.tick().await;
             let delayed = self.engine.delayed_events().await.map_err(failed)?;
             let is_coming = delayed.iter().any(|delayed| delayed.event.id == run.event.to_string());
             match self.engine.report(run).await {
-                Err(error) if error.kind() == ErrorKind::NotFound && is_coming => tokio::time::sleep(MOMENT).await,
+                Err(error) if error.kind() == ErrorKind::NotFound && is_coming => {}
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     let starts = self.engine.operator().dropped_starts(None, usize::MAX).await.map_err(failed)?;
                     let why = starts.into_iter().find(|start| start.event == run.event).map(|start| start.limit);
