@@ -21,11 +21,6 @@ impl Found {
         Found { sources, list }
     }
 
-    /// Adds a finding in one of the files.
-    pub(crate) fn push(&mut self, finding: Diagnostic) {
-        self.list.push(finding);
-    }
-
     /// Adds those of another project.
     pub(crate) fn append(&mut self, other: Found) {
         let moved: Vec<FileId> =

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use wf_dsl::{Code, Diagnostic, Project, Severity, Workflow};
+use wf_dsl::{Diagnostic, Project, Severity};
 use wf_engine::folder::{self, Folder, FolderError};
 use wf_engine::{Clock, SystemClock};
 
@@ -55,19 +55,6 @@ impl Checked {
     /// All findings.
     pub(crate) fn findings(&self) -> Found {
         Found::new(self.project.sources.clone(), self.found.clone())
-    }
-
-    /// All findings, with those of what the engine does not execute of these workflows.
-    pub(crate) fn with_unsupported<'w>(&self, workflows: impl IntoIterator<Item = &'w Workflow>) -> Found {
-        let mut found = self.findings();
-        for workflow in workflows {
-            for refused in wf_engine::unsupported(workflow) {
-                let message = format!("{} is not executed yet", refused.what);
-                let finding = Diagnostic::error(Code::UNSUPPORTED, refused.span, message);
-                found.push(finding.help("it is valid, and a later version of wf will execute it"));
-            }
-        }
-        found
     }
 
     /// How many YAML files of ours were asked for.

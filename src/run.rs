@@ -62,7 +62,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let place = Place::find(&args)?;
     let checked = &place.checked;
-    let found = checked.with_unsupported(checked.project.workflows.iter().map(|workflow| &**workflow));
+    let found = checked.findings();
     if found.tally().errors > 0 {
         talk(found.human(Look::stderr()).trim_end_matches('\n'));
         talk(&format!("\n{}; nothing was run", found.tally().phrase()));

@@ -113,12 +113,10 @@ fn suite(checked: &Checked) -> Result<Suite, Failure> {
     if checked.findings().tally().errors > 0 {
         return Err(invalid(&checked.findings()));
     }
-    let suite = Suite::new(project, wanted).map_err(|error| match error {
+    Suite::new(project, wanted).map_err(|error| match error {
         PlanError::Invalid(_) => invalid(&checked.findings()),
         error => Failure::new(Exit::Invalid, error.to_string()),
-    })?;
-    let found = checked.with_unsupported(suite.plans().iter().map(|plan| &plan.workflow));
-    if found.tally().errors > 0 { Err(invalid(&found)) } else { Ok(suite) }
+    })
 }
 
 fn invalid(found: &Found) -> Failure {

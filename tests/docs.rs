@@ -113,9 +113,6 @@ fn the_examples_of_the_language_are_the_files_of_the_example_project() {
     assert!(shown >= 25, "only {shown} examples found");
 }
 
-/// The code that the engine gives, when it loads a plan.
-const OF_THE_ENGINE: &str = "unsupported";
-
 #[test]
 fn the_language_lists_every_code() {
     let text = fs::read_to_string(root().join("spec/language.md")).unwrap();
@@ -199,7 +196,7 @@ fn every_error_page_shows_its_code_and_how_to_be_rid_of_it() {
             blocks().into_iter().filter(|block| block.page == page && block.language == "yaml").collect();
         let [wrong, right] = blocks.as_slice() else { panic!("{page}: one wrong file and one right file") };
         let found = findings_in(&wrong.text);
-        if name != OF_THE_ENGINE && !found.iter().any(|found| found.code == info.code) {
+        if !found.iter().any(|found| found.code == info.code) {
             not_found.push(name);
         }
         let is_other = |found: &&Diagnostic| found.severity == Severity::Error && found.code != info.code;

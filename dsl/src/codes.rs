@@ -92,7 +92,6 @@ codes! {
     Error LITERAL "literal": "a duration, timestamp, schedule, zone or pattern that cannot be read",
     Error DEADLINE "deadline": "a constant deadline or timeout that cannot work",
     Error CRON_NEVER_FIRES "cron_never_fires": "a schedule that never comes",
-    Error UNSUPPORTED "unsupported": "valid, but this version's engine does not execute it yet",
     Warning DUPLICATE_EFFECT "duplicate_effect": "a retry may visibly repeat this effect",
     Warning PAST_DEADLINE "past_deadline": "a `sleep_until` that may be past already",
     Warning UNBOUNDED_WAIT "unbounded_wait": "a `wait` that may never end",

@@ -21,7 +21,9 @@ use crate::source::{Span, Spanned};
 use crate::time::Period;
 use crate::types::Type;
 
-pub use limits::{Batch, Concurrency, Debounce, IdempotencyLimit, Limits, OnConflict, RateLimit, Throttle, Unique};
+pub use limits::{
+    Batch, Collect, Concurrency, Debounce, IdempotencyLimit, Limits, OnConflict, RateLimit, Throttle, Unique,
+};
 pub use stored::{PLAN_EDITION, PLAN_FORMAT, PlanError};
 
 /// A definition with everything it needs, ready to run. Shared by all runs that are pinned to it.

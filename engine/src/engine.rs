@@ -22,7 +22,6 @@ use crate::run::{Live, Record, StateLimits};
 use crate::send::{Event, Incoming, Receipt};
 use crate::start;
 use crate::store::{Copied, CopyTo, Health, MemoryStore, Store};
-use crate::unsupported::unsupported;
 use crate::upkeep::{Kinds, Pass, Pruned, Retention};
 
 /// A running engine. Clones share it; the last one that is dropped stops it, as a crash would: nothing is lost.
@@ -328,10 +327,6 @@ impl Builder {
 
     fn refuse_unsupported(&self, plan: &Plan) -> Result<(), Error> {
         let workflow = &plan.workflow.name.value;
-        if let Some(found) = unsupported(&plan.workflow).first() {
-            let message = format!("workflow `{workflow}`: this engine does not execute {}", found.what);
-            return Err(Error::new(ErrorKind::Unsupported, message));
-        }
         if let Some(kind) = plan.kinds.keys().find(|kind| !self.kinds.contains_key(*kind)) {
             let message = format!("workflow `{workflow}` uses the kind `{kind}`, which this host does not have");
             return Err(Error::new(ErrorKind::Unsupported, message));

@@ -16,6 +16,8 @@ pub struct FrameId(pub u32);
 impl FrameId {
     /// The frame that every run begins with.
     pub const ROOT: FrameId = FrameId(0);
+    /// No run has frames from this one on: timers under them are not a run's.
+    pub const RESERVED: FrameId = FrameId(u32::MAX - 15);
 }
 
 /// An event's id: 48 bits of milliseconds, then 48 bits of counter and chance, so that ids grow with time.

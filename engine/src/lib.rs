@@ -19,7 +19,6 @@ mod redact;
 mod registry;
 mod rows;
 mod timers;
-mod unsupported;
 mod upkeep;
 
 mod driver;
@@ -58,7 +57,6 @@ pub use send::{DEDUPE_DAYS, EVENT_BYTES_MAX, EVENT_NAME_BYTES_MAX, Event, Receip
 pub use start::clock_of;
 pub use store::{MemoryStore, SledOptions, SledStore, Store};
 pub use typed::{Closure, kind};
-pub use unsupported::{Unsupported, unsupported};
 pub use upkeep::{Checked, Difference, Fault, KEEP, Pruned, Retention, check};
 pub use wf_dsl::{
     Catalog, Effect, ErrorCode, Kind, MessageTemplate, Mismatch, Period, Plan, Time, Type, Value, sql, template,

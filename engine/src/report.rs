@@ -12,7 +12,7 @@ use crate::ids::{EventId, FrameId, RunId};
 use crate::registry::Registry;
 use crate::rows;
 use crate::run::{Exit, Fact, Failure, Place, Record, Run, Status, StepId};
-use crate::store::{Key, Store, Table};
+use crate::store::{Due, Key, Store, Table};
 
 /// How a run stands or went.
 #[derive(Clone, Debug, PartialEq)]
@@ -160,7 +160,7 @@ pub(crate) async fn open_runs(store: &dyn Store) -> Result<Vec<RunId>, Error> {
     }
     open.extend(load::scan(store, Key::all(Table::Line)).await?.iter().filter_map(|row| Some(row.key.as_line()?.2)));
     for row in load::scan(store, Key::all(Table::Timer)).await? {
-        let due = row.key.as_timer().filter(|due| due.frame != crate::driver::DELAYED_EVENT);
+        let due = row.key.as_timer().filter(Due::is_of_run);
         open.extend(due.map(|due| due.run));
     }
     for row in load::scan(store, Key::all(Table::Wait)).await? {

@@ -9,7 +9,7 @@ use wf_dsl::{Time, Type, Value};
 
 use crate::driver::history::JournalSize;
 use crate::ids::{EventId, FrameId, Position, RunId};
-use crate::run::{Fact, Frame, Head, Place, Record, Run, Trigger};
+use crate::run::{BLOB_BYTES, Fact, Frame, Head, Place, Record, Run, Stored, Trigger};
 use crate::store::{self, CHUNK_BYTES, Key, ROW_VERSION, Row, Write};
 
 /// Longer JSON of a head or a frame is cut into chunk rows.
@@ -164,6 +164,15 @@ pub(crate) fn chunks(run: RunId, first: u32, bytes: &[u8]) -> impl Iterator<Item
     (first..)
         .zip(bytes.chunks(CHUNK_BYTES))
         .map(move |(n, chunk)| Row { key: Key::chunk(run, n), value: chunk.to_vec() })
+}
+
+/// Gives a run that is being born the events that start it; the chunk rows of a long list are to be put.
+pub(crate) fn gather(run: &mut Run, events: Value) -> impl Iterator<Item = Row> + use<> {
+    let (events, blob) = Stored::cut(events, BLOB_BYTES, run.head.next_chunk);
+    run.gather(events);
+    let id = run.id;
+    let rows = blob.map(|(blob, json)| chunks(id, blob.first, &json).collect::<Vec<_>>());
+    rows.into_iter().flatten()
 }
 
 /// The keys of the chunk rows of a text of `bytes` bytes.

@@ -41,6 +41,8 @@ pub struct Receipt {
     pub event: EventId,
     /// The runs that it started, in the order of their workflows' names.
     pub runs: Vec<RunId>,
+    /// `debounce` or `batch` of a workflow gathers it with others: the run that they start is born later.
+    pub gathered: bool,
     /// An event with this id was here before; nothing was started.
     pub duplicate: bool,
 }

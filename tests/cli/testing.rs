@@ -33,20 +33,11 @@ fn they_take_every_step_case_and_handler() {
     assert!(coverage["total"].as_u64() >= Some(40), "{coverage}");
 }
 
-/// The project of the language's examples, as its files are written, without the limits that the engine refuses.
+/// The project of the language's examples, as its files are written.
 fn examples_of_the_language() -> Project {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/examples/language");
-    let mut folders = wf_engine::folder::read(&[root]).unwrap();
-    let folder = &mut folders[0];
-    let project = folder.check(&wf_stdlib::catalog());
-    for workflow in &project.workflows {
-        let Some(refused) = wf_engine::unsupported(workflow).into_iter().next() else { continue };
-        let file = &mut folder.input.files[refused.span.file.0 as usize];
-        let text = String::from_utf8(file.bytes.clone()).unwrap();
-        let start = text[..refused.span.start].rfind("limits:").unwrap();
-        file.bytes.drain(start..refused.span.end);
-    }
-    folder.check(&wf_stdlib::catalog())
+    let folders = wf_engine::folder::read(&[root]).unwrap();
+    folders[0].check(&wf_stdlib::catalog())
 }
 
 #[test]

@@ -23,6 +23,8 @@ pub(super) struct Place<'w> {
 /// When a field is evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Moment {
+    /// When an event is accepted, before anything says whether it starts a run.
+    Event,
     /// Before the first step.
     Start,
     /// On entering a step, before its `if` is known.
@@ -75,12 +77,13 @@ pub(super) enum Purpose<'w> {
 /// Calls `visit` with every place of a workflow, in the order of the file as far as steps are concerned.
 pub(super) fn visit<'w>(workflow: &'w Workflow, visit: &mut dyn FnMut(Place<'w>)) {
     let start = |form, purpose| Place { form, purpose, moment: Moment::Start, list: None, it: None };
+    let event = |form, purpose| Place { moment: Moment::Event, ..start(form, purpose) };
     for trigger in &workflow.triggers {
         if let Trigger::Event { filter: Some(filter), .. } = trigger {
-            visit(start(filter, Purpose::Condition));
+            visit(event(filter, Purpose::Condition));
         }
     }
-    limits(workflow, &mut |form, purpose| visit(start(form, purpose)));
+    limits(workflow, &mut |form, purpose| visit(event(form, purpose)));
     for wait in &workflow.cancel_on {
         event_match(wait, &start, visit);
     }

@@ -1,6 +1,6 @@
 //! `wf::unknown_name`: a name that is not declared anywhere.
 
-use super::places::Place;
+use super::places::{Moment, Place};
 use super::{Context, roots, ty};
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Missed};
@@ -34,7 +34,8 @@ fn error(span: Span, message: String, name: &str, what: &str, names: &[&str]) ->
 pub(super) fn root(cx: &Context<'_>, place: &Place<'_>, span: Span, name: &str, batched: bool) -> Diagnostic {
     let elsewhere = match name {
         "event" if batched => Some("with `batch` there are several events: write `events`"),
-        "events" => Some("without `batch` there is one event: write `event`"),
+        "events" if place.moment == Moment::Event => Some("each event is judged by itself: write `event`"),
+        "events" => Some("without `batch` or `collect: all` there is one event: write `event`"),
         "error" => Some("`error` exists in the steps of a `catch` and in `finally`"),
         "it" => Some("`it` is the candidate in the `if` of a wait or of `cancel_on`"),
         _ => None,

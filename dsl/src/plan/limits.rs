@@ -26,6 +26,13 @@ pub struct Limits {
     pub start_within: Option<Form>,
 }
 
+impl Limits {
+    /// Whether a run has `events`, a list of all that started it.
+    pub fn has_events(&self) -> bool {
+        self.batch.is_some() || self.debounce.as_ref().is_some_and(|rule| rule.collect == Collect::All)
+    }
+}
+
 /// How many runs may execute at once; parked ones do not count.
 #[derive(Clone, Debug)]
 pub struct Concurrency {
@@ -88,8 +95,20 @@ pub struct Debounce {
     pub quiet: Period,
     /// Start after this at the latest.
     pub max_wait: Option<Period>,
+    /// Which events the run gets.
+    pub collect: Collect,
     /// Collected for each value of this by itself.
     pub key: Option<Form>,
+}
+
+/// Which of the events that arrived before the silence a run gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Collect {
+    /// The last one.
+    #[default]
+    Last,
+    /// All of them.
+    All,
 }
 
 /// Start once for several events.

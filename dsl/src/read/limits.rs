@@ -5,7 +5,9 @@ use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::form::Form;
 use crate::node::{Node, Tree};
-use crate::plan::{Batch, Concurrency, Debounce, IdempotencyLimit, Limits, OnConflict, RateLimit, Throttle, Unique};
+use crate::plan::{
+    Batch, Collect, Concurrency, Debounce, IdempotencyLimit, Limits, OnConflict, RateLimit, Throttle, Unique,
+};
 use crate::time::Period;
 
 /// How long `idempotency` remembers a key if it does not say.
@@ -69,7 +71,11 @@ fn rate_limit(node: &Node, found: &mut Findings) -> Option<RateLimit> {
 fn debounce(node: &Node, found: &mut Findings) -> Option<Debounce> {
     let max_wait = node.get("max_wait").and_then(|node| literal::period(node, found));
     let (quiet, key) = (literal::period(node.get("quiet")?, found), key(node, found));
-    Some(Debounce { quiet: quiet?, max_wait, key })
+    let collect = match node.get("collect").and_then(Node::as_str) {
+        Some("all") => Collect::All,
+        _ => Collect::Last,
+    };
+    Some(Debounce { quiet: quiet?, max_wait, collect, key })
 }
 
 fn batch(node: &Node, found: &mut Findings) -> Option<Batch> {

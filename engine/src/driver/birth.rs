@@ -17,13 +17,13 @@ use super::{ACTIVE_NEW_MAX, Done, Driver, Loading};
 use crate::definition::Definition;
 use crate::error::{Error, ErrorKind};
 use crate::ids::{EventId, FrameId, RunId};
-use crate::limits::{self, Dropped, Start, Terms, Verdict};
+use crate::limits::{self, Arrival, Dropped, Start, Terms, Verdict};
 use crate::observe::Notice;
 use crate::planted::{Bug, planted};
 use crate::rows::{self, EventRow};
 use crate::run::{
-    Caller, Command, Cx, EventScope, Fact, Failure, Input, REFUSED, Record, Run, SendEvent, StartRun, Status, Stored,
-    Turn, signature,
+    Caller, Command, Cx, EventScope, Fact, Failure, Hash, Input, REFUSED, Record, Run, SendEvent, StartRun, Status,
+    Stored, Turn, signature,
 };
 use crate::send::{DEDUPE_DAYS, EVENT_BYTES_MAX, EVENT_NAME_BYTES_MAX, Event, Incoming, Receipt as Sent};
 use crate::store::{BornOf, Commit, CommitError, Due, Gate, Key, NewEvent, NewRun, Ready, Receipt, Row, Rows, Write};
@@ -39,8 +39,8 @@ pub(super) struct Birth {
     pub(super) commands: Vec<Command>,
     pub(super) records: Vec<crate::run::Record>,
     pub(super) timers: Vec<(FrameId, Time)>,
-    /// The index of its event in the commit.
-    pub(super) event: usize,
+    /// Its event.
+    born_of: BornOf,
     /// It is not taken into memory now but claimed from the queue later.
     pub(super) later: bool,
     /// Limits may keep it from happening; until it is on its way, this is what it would write.
@@ -49,6 +49,17 @@ pub(super) struct Birth {
     pub(super) is_judged: bool,
     /// What became of the offer.
     pub(super) verdict: Option<Verdict>,
+}
+
+/// What a run is to be born of.
+pub(super) struct Beginning<'a> {
+    pub(super) row: &'a EventRow,
+    pub(super) born_of: BornOf,
+    pub(super) run: RunId,
+    pub(super) definition: Arc<Definition>,
+    pub(super) caller: Option<Caller>,
+    /// The events that were gathered for it, if they were.
+    pub(super) gathered: Option<Vec<Value>>,
 }
 
 /// Births that are on their way, and who waits for them.
@@ -121,6 +132,7 @@ impl Driver {
             id: sender_id.clone().unwrap_or_else(|| row.id.to_string()),
             event: row.id,
             runs: Vec::new(),
+            gathered: false,
             duplicate: false,
         };
         let mut births = Births::of(Vec::new(), sent, Some(answer));
@@ -178,7 +190,7 @@ impl Driver {
             match decided.await {
                 Ok((_, Json::String(before), _)) => {
                     let event = before.parse().unwrap_or(births.sent.event);
-                    let sent = Sent { event, runs: Vec::new(), duplicate: true, ..births.sent };
+                    let sent = Sent { event, runs: Vec::new(), gathered: false, duplicate: true, ..births.sent };
                     match births.answer.take() {
                         Some(answer) => Done::Duplicate(answer, sent),
                         None => Done::Retry(RunId { event, workflow: 0, nth: 0 }),
@@ -276,9 +288,10 @@ impl Driver {
             })
             .map(|(number, definition)| (number, definition.clone()))
             .collect();
-        let births = started.into_iter().filter_map(|(number, definition)| {
+        let births = started.into_iter().map(|(number, definition)| {
             let run = RunId { event: row.id, workflow: number, nth: 0 };
-            self.birth(commit, index, row, run, definition, None)
+            let born_of = BornOf::Here(index);
+            self.birth(commit, Beginning { row, born_of, run, definition, caller: None, gathered: None })
         });
         (births.collect(), delivery)
     }
@@ -293,9 +306,10 @@ impl Driver {
     ) -> Box<Births> {
         commit.events.push(NewEvent { id: row.id, row: row.to_bytes(), inbox: Vec::new() });
         let run = RunId { event: row.id, workflow: number, nth: 0 };
-        let births = self.birth(commit, 0, row, run, definition, None).into_iter().collect();
-        let sent = Sent { id: row.id.to_string(), event: row.id, runs: vec![run], duplicate: false };
-        Births::of(births, sent, None)
+        let born_of = BornOf::Here(0);
+        let birth = self.birth(commit, Beginning { row, born_of, run, definition, caller: None, gathered: None });
+        let sent = Sent { id: row.id.to_string(), event: row.id, runs: vec![run], gathered: false, duplicate: false };
+        Births::of(vec![birth], sent, None)
     }
 
     fn triggers(&self, plan: &Plan, row: &EventRow, now: Time) -> bool {
@@ -322,24 +336,19 @@ impl Driver {
 
     /// A run begins. Its first turn rides in the commit of its event, unless that turn touches other runs or shared
     /// rows: such a run, and every child, is born undecided and decides in a commit of its own.
-    fn birth(
-        &mut self,
-        commit: &mut Commit,
-        index: usize,
-        row: &EventRow,
-        id: RunId,
-        definition: Arc<Definition>,
-        caller: Option<Caller>,
-    ) -> Option<Birth> {
+    pub(super) fn birth(&mut self, commit: &mut Commit, beginning: Beginning<'_>) -> Birth {
         let now = self.now;
+        let Beginning { row, born_of, run: id, definition, caller, gathered } = beginning;
         let plan = &definition.plan;
         let ty = plan.events.get(&row.name).map(|event| &event.data).or_else(|| signature(plan));
         let mut newborn = Run::new(id, plan.hash, Arc::new(row.trigger(ty)), caller, now);
         let mut start = None;
-        if let Some(limits) = &plan.workflow.limits {
+        let mut born = Commit::default();
+        if let Some(limits) = plan.workflow.limits.as_ref().map(|limits| &limits.value) {
             let scope = EventScope { event: newborn.trigger.value(), live: &self.parts.live, now };
-            let terms = Terms::of(id.workflow, &limits.value, &scope);
-            match terms.and_then(|terms| Ok((terms, Start::of(id, &limits.value, &scope)?))) {
+            let arrival = arrival(row, born_of, plan);
+            let terms = Terms::of(id.workflow, limits, &scope);
+            match terms.and_then(|terms| Ok((terms, Start::of(id, limits, arrival, &scope)?))) {
                 Ok((terms, judged)) => {
                     newborn.accept(terms);
                     start = judged;
@@ -347,8 +356,25 @@ impl Driver {
                 Err(error) => {
                     let workflow = &plan.workflow.name.value;
                     tracing::warn!(workflow, event = row.name, %error, "the key of a limit failed; no run was started");
-                    return None;
+                    let dropped = Dropped { why: limits::KEY_FAILED.to_owned(), run: None };
+                    commit.writes.push(Write::Put(dropped.row(now, id)));
+                    let mut refused = refused(newborn.clone(), born_of, now);
+                    commit.writes.append(&mut refused.writes);
+                    commit.runs.append(&mut refused.runs);
+                    return Birth::none(newborn, definition, born_of, Some(Verdict::Drop(dropped)));
                 }
+            }
+            if let Some(start) = start.take_if(|start| start.is_gathered()) {
+                let offer = Offer { start, born, refused: Commit::default() };
+                return Birth {
+                    offer: Some(Box::new(offer)),
+                    is_judged: true,
+                    ..Birth::none(newborn, definition, born_of, None)
+                };
+            }
+            if limits.has_events() {
+                let events = gathered.unwrap_or_else(|| vec![newborn.trigger.value()]);
+                born.writes.extend(rows::gather(&mut newborn, Value::from(events)).map(Write::Put));
             }
         }
         if self.paused.contains(&id.workflow) {
@@ -358,14 +384,16 @@ impl Driver {
         let cx = Cx { definition: &definition, live: &self.parts.live, workflows: &self.parts.registry, now };
         // One that is open under a key ends in a commit of its own, so that the next one may begin.
         let is_unique = start.as_ref().is_some_and(|start| start.unique().is_some());
-        let may_begin = run.head.parent.is_none() && !run.needs_claim() && !is_unique;
+        // Of what was in the log before the birth, the first turn could not know.
+        let is_here = matches!(born_of, BornOf::Here(_));
+        let may_begin = is_here && run.head.parent.is_none() && !run.needs_claim() && !is_unique;
         let turn = if may_begin { run.decide(&cx, Input::Start) } else { Turn::default() };
         let is_alone = |command: &Command| matches!(command, Command::Perform(_) | Command::Look(_));
         let is_short = turn.records.len() <= BIRTH_RECORDS && turn.blobs.is_empty();
         let is_told = super::ended::is_told(&self.parts.registry, &run, row.quiet);
         let decided =
             !turn.records.is_empty() && is_short && !turn.more && !is_told && turn.commands.iter().all(is_alone);
-        let refused = start.as_ref().map(|_| refused(newborn.clone(), index, now)).unwrap_or_default();
+        let refused = start.as_ref().map(|_| refused(newborn.clone(), born_of, now)).unwrap_or_default();
         let (run, mut turn) = if decided { (run, turn) } else { (newborn, Turn::default()) };
         // Its waits are in the commit of its event, and so nothing behind it can have been missed.
         turn.commands.retain(|command| !matches!(command, Command::Look(_)));
@@ -377,7 +405,6 @@ impl Driver {
             active.inputs.push_back(Input::Start);
         }
         active.queued = !decided || !(active.run.is_parked() || active.run.is_ended());
-        let mut born = Commit::default();
         for (blob, bytes) in &turn.blobs {
             born.writes.extend(rows::chunks(id, blob.first, bytes).map(Write::Put));
         }
@@ -389,14 +416,14 @@ impl Driver {
             let ended = Key::ended(id.workflow, active.run.head.status as u8, now, id);
             born.writes.push(Write::Put(Row { key: ended, value: vec![crate::store::ROW_VERSION] }));
         }
-        let later = active.queued && self.active.len() >= ACTIVE_NEW_MAX;
+        let later = active.queued && (!is_here || self.active.len() >= ACTIVE_NEW_MAX);
         let (ready, gate) = match active.run.head.terms.as_ref().filter(|_| in_line) {
             Some(terms) => (terms.ready(id.workflow), terms.gate.clone()),
             None => (Ready::woken(id), Gate::default()),
         };
         born.runs.push(NewRun {
             run: id,
-            born_of: BornOf::Here(index),
+            born_of,
             head,
             version: active.run.version,
             ready: active.queued.then_some(ready),
@@ -411,7 +438,7 @@ impl Driver {
             commit.writes.append(&mut born.writes);
             commit.runs.append(&mut born.runs);
         }
-        Some(Birth { active, commands, records, timers, event: index, later, offer, is_judged, verdict: None })
+        Birth { active, commands, records, timers, born_of, later, offer, is_judged, verdict: None }
     }
 
     pub(super) fn born(&mut self, births: Births, result: Result<Receipt, CommitError>) {
@@ -427,6 +454,7 @@ impl Driver {
             }
         };
         sent.runs.extend(births.iter().filter_map(Birth::answered));
+        sent.gathered = births.iter().any(Birth::is_gathered);
         if let Some(answer) = answer {
             // Whoever sent it may have gone; the event is in all the same.
             let _ = answer.send(Ok(sent));
@@ -442,12 +470,17 @@ impl Driver {
 
     /// A birth is durable: the run goes on in memory, or rests in the store.
     pub(super) fn settle_birth(&mut self, birth: Birth, receipt: &Receipt) {
-        let Birth { mut active, commands, records, timers, event, later, verdict, .. } = birth;
+        let Birth { mut active, commands, records, timers, born_of, later, verdict, .. } = birth;
         let id = active.run.id;
-        if let Some(Verdict::Drop(dropped)) = verdict {
-            return self.dropped(&active.run, &dropped);
+        match verdict {
+            Some(Verdict::Drop(dropped)) => return self.dropped(&active.run, &dropped),
+            Some(Verdict::Gathered { first, due, before }) => return self.gathered(first, due, before),
+            _ => {}
         }
-        active.run.position = Self::position_of_log(receipt, event);
+        active.run.position = match born_of {
+            BornOf::Here(event) => Self::position_of_log(receipt, event),
+            BornOf::Before(position) => position,
+        };
         for (frame, at) in timers {
             self.timers.add(Due { at, run: id, frame });
         }
@@ -533,17 +566,44 @@ impl Driver {
         let index = commit.events.len();
         commit.events.push(NewEvent { id: row.id, row: row.to_bytes(), inbox: Vec::new() });
         let caller = start.caller.map(|frame| Caller { run: active.run.id, frame, order: active.run.position });
-        let birth = self.birth(commit, index, &row, start.run, definition, caller);
-        flight.births.extend(birth);
+        let (row, born_of) = (&row, BornOf::Here(index));
+        let beginning = Beginning { row, born_of, run: start.run, definition, caller, gathered: None };
+        let birth = self.birth(commit, beginning);
+        flight.births.push(birth);
     }
 }
 
 impl Birth {
+    /// A birth that does not come to pass.
+    fn none(run: Run, definition: Arc<Definition>, born_of: BornOf, verdict: Option<Verdict>) -> Self {
+        let active = Active::new(run, definition, rows::birth_json(&[]));
+        let (commands, records, timers) = Default::default();
+        Birth { active, commands, records, timers, born_of, later: false, offer: None, is_judged: false, verdict }
+    }
+
+    /// Whether its event is gathered with others.
+    fn is_gathered(&self) -> bool {
+        matches!(self.verdict, Some(Verdict::Gathered { .. }))
+    }
+
     /// The run that whoever sent the event is told of: the one that is born, or the one that was before it.
     fn answered(&self) -> Option<RunId> {
         match &self.verdict {
             Some(Verdict::Drop(dropped)) => dropped.run.filter(|_| dropped.why == limits::IDEMPOTENT),
+            Some(Verdict::Gathered { .. }) => None,
             _ => Some(self.active.run.id),
+        }
+    }
+}
+
+/// How a start comes to the limits of its workflow.
+fn arrival(row: &EventRow, born_of: BornOf, plan: &Plan) -> Arrival {
+    match born_of {
+        BornOf::Before(_) => Arrival::Gathered,
+        BornOf::Here(_) if row.alone => Arrival::Alone,
+        BornOf::Here(index) => {
+            let bytes = row.data.size_within(EVENT_BYTES_MAX).unwrap_or(EVENT_BYTES_MAX);
+            Arrival::Event { index, bytes: bytes as u64, plan: Hash(plan.hash) }
         }
     }
 }
@@ -554,7 +614,7 @@ fn not_let_start() -> Failure {
 }
 
 /// What stands for an invoked run that was not let start: one that has failed, for its caller to find.
-fn refused(mut run: Run, index: usize, now: Time) -> Commit {
+fn refused(mut run: Run, born_of: BornOf, now: Time) -> Commit {
     let mut commit = Commit::default();
     let Some(caller) = run.head.parent.clone() else { return commit };
     let fact = Fact::RunEnded { status: Status::Failed, output: Stored::default(), failure: Some(not_let_start()) };
@@ -566,7 +626,7 @@ fn refused(mut run: Run, index: usize, now: Time) -> Commit {
     commit.writes.push(Write::wake(caller.run, caller.order));
     commit.runs.push(NewRun {
         run: run.id,
-        born_of: BornOf::Here(index),
+        born_of,
         head,
         version: run.version,
         ready: None,

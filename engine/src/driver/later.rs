@@ -74,7 +74,7 @@ impl Driver {
         };
         let now = self.now;
         let row = EventRow { received: now, ..row };
-        let sent = Sent { id: row.id.to_string(), event: row.id, runs: Vec::new(), duplicate: false };
+        let sent = Sent { id: row.id.to_string(), event: row.id, runs: Vec::new(), gathered: false, duplicate: false };
         let mut commit = Commit { writes: vec![Write::Delete(timer.key)], ..Commit::default() };
         let forget: Vec<Write> = commit.writes.iter().cloned().chain(chunks.into_iter().map(Write::Delete)).collect();
         let mut births = Births::of(Vec::new(), sent, None);

@@ -8,6 +8,7 @@ mod birth;
 mod commit;
 mod cron;
 mod ended;
+mod gather;
 pub(crate) mod history;
 mod inbox;
 mod later;
@@ -31,7 +32,7 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::ids::{FrameId, Position, RunId};
 use crate::kind::{BoxFuture, Environment, StepError, StepKind};
-use crate::limits::Verdict;
+use crate::limits::{Flush, GATHERED, Verdict};
 use crate::observe::{Notice, Observer};
 use crate::once::Told;
 use crate::planted::{Bug, planted};
@@ -51,6 +52,7 @@ pub(crate) use commit::{rewritten, waits_of};
 pub(crate) use cron::EVENT as TICK;
 pub use cron::WAITING_TICKS_MAX;
 pub(crate) use ended::RUN_EVENTS;
+pub(crate) use gather::position;
 pub use history::{HISTORY_BYTES_MAX, HISTORY_RECORDS_MAX, History};
 pub(crate) use later::{DELAYED_EVENT, postponed};
 use load::Loaded;
@@ -60,6 +62,8 @@ pub(crate) use upkeep::delivery_key;
 const ACTIVE_MAX: usize = 4_096;
 /// How many of those may be new, or come from the queue: timers that are due and messages always find a fifth free.
 const ACTIVE_NEW_MAX: usize = ACTIVE_MAX / 5 * 4;
+/// Runs whose gathered events are read at once: each may have a few megabytes of them.
+const FLUSHES_MAX: usize = 32;
 /// What is taken at most between two looks at the clock.
 const DRAIN: usize = 128;
 /// Runs that are claimed at once.
@@ -101,6 +105,8 @@ enum Done {
     ChildLooked(RunId, FrameId, RunId, Result<Option<Box<Loaded>>, Error>),
     TickLooked(Box<cron::Looked>),
     Ticked(Box<cron::Tick>, bool),
+    GatheredRead(Due, Result<Option<Box<gather::Gathered>>, Error>),
+    Flushed(Due, Box<birth::Births>, Result<(Receipt, Flush), CommitError>),
     DelayRead(Result<Option<Box<later::Later>>, Error>),
     KeyRead { run: RunId, frame: FrameId, since: u64, output: Result<Value, Error> },
     Forgotten { run: RunId, more: bool },
@@ -187,6 +193,8 @@ pub(crate) struct Driver {
     cron: BTreeMap<(Time, u32), cron::Line>,
     /// Schedules whose ticks wait until a run has ended.
     after_end: HashMap<RunId, Vec<(u32, cron::Line)>>,
+    /// Gathered events that are being read, or whose run is being written.
+    flushing: usize,
     next_event: u64,
     /// Counts the looks at the log.
     looks: u64,
@@ -220,6 +228,7 @@ impl Driver {
             stopping: None,
             cron: BTreeMap::new(),
             after_end: HashMap::new(),
+            flushing: 0,
             now: clock_kept,
             clock_kept,
             upkeep: upkeep::Upkeep::after(clock_kept),
@@ -400,6 +409,8 @@ impl Driver {
                 }
             },
             Done::ChildLooked(run, frame, child, loaded) => self.child_looked(run, frame, child, loaded),
+            Done::GatheredRead(due, read) => self.gathered_read(due, read),
+            Done::Flushed(due, births, result) => self.flushed(due, *births, result),
             Done::DelayRead(read) => self.delay_read(read),
             Done::TickLooked(looked) => self.tick_looked(*looked),
             Done::Ticked(tick, waited) => self.ticked(*tick, waited),
@@ -427,10 +438,13 @@ impl Driver {
         self.now.0 += i64::from(planted(Bug::TimerEarly));
         let now = self.now;
         while self.active.len() + self.loading.len() < ACTIVE_MAX
+            && self.flushing < FLUSHES_MAX
             && let Some(due) = self.timers.pop(now)
         {
             if due.frame == DELAYED_EVENT {
                 self.send_delayed(due);
+            } else if due.frame == GATHERED {
+                self.flush(due);
             } else {
                 self.wake(due.run, vec![Input::Due], false);
             }

@@ -7,8 +7,7 @@ use serde_json::Value as Json;
 use super::birth::Birth;
 use crate::kind::BoxFuture;
 use crate::limits::{self, Start, Verdict};
-use crate::rows::to_bytes;
-use crate::store::{Commit, CommitError, Key, Receipt, Row, Rows, Store, Write};
+use crate::store::{Commit, CommitError, Key, Receipt, Rows, Store, Write};
 
 /// A birth that is to be judged.
 #[derive(Clone)]
@@ -25,10 +24,10 @@ impl Offer {
     fn judge(&self, rows: &mut Rows, commit: &mut Commit) -> Verdict {
         let verdict = limits::admit(&self.start, rows, commit);
         let mut births = match &verdict {
+            Verdict::Gathered { .. } => return verdict,
             Verdict::Start | Verdict::Wait { .. } => self.born.clone(),
             Verdict::Drop(dropped) => {
-                let key = Key::dropped(self.start.at, self.start.run);
-                commit.writes.push(Write::Put(Row { key, value: to_bytes(dropped) }));
+                commit.writes.push(Write::Put(dropped.row(self.start.at, self.start.run)));
                 self.refused.clone()
             }
         };

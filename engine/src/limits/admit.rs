@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 use wf_dsl::{EvalError, Limits, OnConflict, Time};
 
+use super::gather::{Gather, gather};
 use super::terms::key_id;
 use crate::ids::{Position, RunId};
 use crate::rows::{from_bytes, to_bytes};
-use crate::run::EventScope;
+use crate::run::{EventScope, Hash};
 use crate::store::gate::PACE_RULE;
 use crate::store::{Commit, Gate, Key, LimitId, ROW_VERSION, Ready, Row, Rows, Write, read_number};
 
@@ -18,8 +19,29 @@ const UNIQUE: u32 = 18;
 /// The reason of a start that is dropped because an earlier run stands for it.
 pub(crate) const IDEMPOTENT: &str = "idempotency";
 
+/// The reason of a start that is dropped because the expression of a key fails.
+pub(crate) const KEY_FAILED: &str = "key";
+
 /// The greatest `limit` of a `rate_limit`: the times of so many starts fit a row. The checker refuses more.
 pub const RATE_LIMIT_MAX: u32 = 5_000;
+
+/// How a start has come, which says what rules it meets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Arrival {
+    /// By hand, by a tick or by `invoke`: for one run.
+    Alone,
+    /// With an event that a trigger took.
+    Event {
+        /// Its index in the commit.
+        index: usize,
+        /// How long its data is.
+        bytes: u64,
+        /// The definition that took it.
+        plan: Hash,
+    },
+    /// With events that were gathered, each of which has met the rules before that.
+    Gathered,
+}
 
 /// A start that is to be judged.
 #[derive(Clone, Debug)]
@@ -30,6 +52,8 @@ pub(crate) struct Start {
     idempotency: Option<(LimitId, i64)>,
     /// The key of `rate_limit`, how many, and its window in milliseconds.
     rate: Option<(LimitId, u32, i64)>,
+    /// `debounce` or `batch`.
+    gather: Option<Gather>,
     unique: Option<(LimitId, OnConflict)>,
 }
 
@@ -41,6 +65,9 @@ pub(crate) enum Verdict {
     Start,
     /// It is born and waits until the open run of its key has ended. These are cancelled for it.
     Wait { replaces: Vec<RunId> },
+    /// It is not born: its event is gathered with others, under the run that the first of them would have been. When
+    /// those are due, if that has changed, and when they were before.
+    Gathered { first: RunId, due: Option<Time>, before: Option<Time> },
     /// It is not born.
     Drop(Dropped),
 }
@@ -55,9 +82,17 @@ pub(crate) struct Dropped {
     pub(crate) run: Option<RunId>,
 }
 
+impl Dropped {
+    /// The row that says so of the run that it would have been.
+    pub(crate) fn row(&self, at: Time, run: RunId) -> Row {
+        Row { key: Key::dropped(at, run), value: to_bytes(self) }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct IdempotencyRow {
-    run: RunId,
+    /// None if its event was gathered with others.
+    run: Option<RunId>,
     until: Time,
 }
 
@@ -86,19 +121,30 @@ impl Start {
     ///
     /// # Errors
     /// The expression of a key fails.
-    pub(crate) fn of(run: RunId, limits: &Limits, scope: &EventScope<'_>) -> Result<Option<Self>, EvalError> {
+    pub(crate) fn of(
+        run: RunId,
+        limits: &Limits,
+        arrival: Arrival,
+        scope: &EventScope<'_>,
+    ) -> Result<Option<Self>, EvalError> {
         let id = |rule, key| key_id(rule, run.workflow, key, scope);
-        let idempotency = limits.idempotency.as_ref();
-        let rate = limits.rate_limit.as_ref();
-        let unique = limits.unique.as_ref();
+        let is_new = !matches!(arrival, Arrival::Gathered);
+        let idempotency = limits.idempotency.as_ref().filter(|_| is_new);
+        let rate = limits.rate_limit.as_ref().filter(|_| is_new);
+        let gather = match arrival {
+            Arrival::Event { index, bytes, plan } => Gather::of(run.workflow, limits, scope, (index, bytes, plan))?,
+            _ => None,
+        };
+        let unique = limits.unique.as_ref().filter(|_| gather.is_none());
         let start = Start {
             run,
             at: scope.now,
+            gather,
             idempotency: idempotency.map(|it| Ok((id("idempotency", Some(&it.key))?, it.within.0))).transpose()?,
             rate: rate.map(|it| Ok((id("rate_limit", it.key.as_ref())?, it.limit, it.per.0))).transpose()?,
             unique: unique.map(|it| Ok((id("unique", Some(&it.key))?, it.on_conflict))).transpose()?,
         };
-        let judged = start.idempotency.is_some() || start.rate.is_some() || start.unique.is_some();
+        let judged = start.keys().next().is_some();
         Ok(judged.then_some(start))
     }
 
@@ -106,7 +152,14 @@ impl Start {
     pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
         let idempotency = self.idempotency.map(|(id, _)| Key::limit(IDEMPOTENCY, id));
         let rate = self.rate.map(|(id, ..)| Key::limit(RATE, id));
-        idempotency.into_iter().chain(rate).chain(self.unique.map(|(id, _)| Key::limit(UNIQUE, id)))
+        let gather = self.gather.as_ref().map(Gather::row);
+        let unique = self.unique.map(|(id, _)| Key::limit(UNIQUE, id));
+        idempotency.into_iter().chain(rate).chain(gather).chain(unique)
+    }
+
+    /// Whether its event is gathered with others, if it gets so far.
+    pub(crate) fn is_gathered(&self) -> bool {
+        self.gather.is_some()
     }
 
     /// The key behind whose open run it may have to wait.
@@ -122,7 +175,7 @@ pub(crate) fn admit(start: &Start, rows: &mut Rows, commit: &mut Commit) -> Verd
         && let Some(row) = read::<IdempotencyRow>(rows, &Key::limit(IDEMPOTENCY, id))
         && row.until > start.at
     {
-        return drop(IDEMPOTENT, Some(row.run));
+        return drop(IDEMPOTENT, row.run);
     }
     if let Some((id, limit, per)) = start.rate {
         let key = Key::limit(RATE, id);
@@ -135,7 +188,9 @@ pub(crate) fn admit(start: &Start, rows: &mut Rows, commit: &mut Commit) -> Verd
         write(rows, commit, key, Some(&RateRow { until: start.at.0.saturating_add(per), ..steps(&times) }));
     }
     let mut verdict = Verdict::Start;
-    if let Some((id, on_conflict)) = start.unique {
+    if let Some(rule) = &start.gather {
+        verdict = gather(start.run, start.at, rule, rows, commit);
+    } else if let Some((id, on_conflict)) = start.unique {
         let key = Key::limit(UNIQUE, id);
         let mut row = read::<UniqueRow>(rows, &key).unwrap_or_default();
         match (row.open, on_conflict) {
@@ -157,7 +212,8 @@ pub(crate) fn admit(start: &Start, rows: &mut Rows, commit: &mut Commit) -> Verd
         write(rows, commit, key, Some(&row));
     }
     if let Some((id, within)) = start.idempotency {
-        let row = IdempotencyRow { run: start.run, until: Time(start.at.0.saturating_add(within)) };
+        let run = Some(start.run).filter(|_| !start.is_gathered());
+        let row = IdempotencyRow { run, until: Time(start.at.0.saturating_add(within)) };
         write(rows, commit, Key::limit(IDEMPOTENCY, id), Some(&row));
     }
     verdict
@@ -241,12 +297,13 @@ pub(crate) fn unique_row(id: LimitId) -> Key {
     Key::limit(UNIQUE, id)
 }
 
-fn read<T: for<'de> Deserialize<'de>>(rows: &Rows, key: &Key) -> Option<T> {
+pub(super) fn read<T: for<'de> Deserialize<'de>>(rows: &Rows, key: &Key) -> Option<T> {
     let row = rows.get(key)?.as_ref()?;
     from_bytes(key, &row.value).ok()
 }
 
-fn write<T: Serialize>(rows: &mut Rows, commit: &mut Commit, key: Key, value: Option<&T>) {
+/// Puts a row, or deletes it; later rules see that in `rows`.
+pub(super) fn write<T: Serialize>(rows: &mut Rows, commit: &mut Commit, key: Key, value: Option<&T>) {
     let row = value.map(|value| Row { key: key.clone(), value: to_bytes(value) });
     commit.writes.push(row.clone().map_or_else(|| Write::Delete(key.clone()), Write::Put));
     rows.insert(key, row);
@@ -281,7 +338,7 @@ mod tests {
     const ID: LimitId = LimitId([7; 16]);
 
     fn start(n: u8, at: i64) -> Start {
-        Start { run: run(n), at: Time(at), idempotency: None, rate: None, unique: None }
+        Start { run: run(n), at: Time(at), idempotency: None, rate: None, gather: None, unique: None }
     }
 
     fn judged(start: &Start, rows: &mut Rows) -> Verdict {

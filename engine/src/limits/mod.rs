@@ -1,8 +1,13 @@
 //! Limits: what the `limits:` of a workflow say of a start. Pure rules; spec/limits.md says what they mean.
 
 mod admit;
+mod gather;
 mod terms;
 
 pub use admit::RATE_LIMIT_MAX;
-pub(crate) use admit::{Dropped, First, IDEMPOTENT, Start, Verdict, admit, is_over, replaced_by, settle, unique_row};
+pub(crate) use admit::{
+    Arrival, Dropped, First, IDEMPOTENT, KEY_FAILED, Start, Verdict, admit, is_over, replaced_by, settle, unique_row,
+};
+pub(crate) use gather::{Flush, GATHERED, Gathering, flush};
+pub use gather::{GATHERED_BYTES_MAX, GATHERED_MAX};
 pub use terms::{PRIORITY_MAX, Terms};

@@ -419,14 +419,9 @@ impl<'a> Decision<'a> {
 
     /// The same for values that are large from `most` bytes on.
     pub(super) fn store_beyond(&mut self, value: Value, most: usize) -> Stored {
-        if value.size_within(most).is_some() {
-            return Stored::small(value);
-        }
-        let json: Arc<[u8]> = serde_json::to_vec(&value).expect("values are JSON").into();
-        let bytes = u32::try_from(json.len()).expect("values are bounded");
-        let blob = Blob { first: self.next_chunk(), bytes };
-        self.turn.blobs.push((blob, json));
-        Stored { value, blob: Some(blob) }
+        let (stored, blob) = Stored::cut(value, most, self.next_chunk());
+        self.turn.blobs.extend(blob);
+        stored
     }
 
     /// The value, if it is not longer than an output may be.

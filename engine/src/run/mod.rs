@@ -119,6 +119,9 @@ pub struct Head {
     /// The terms on which it was accepted, if its workflow has limits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terms: Option<Box<Terms>>,
+    /// The events that started it, if its workflow has `events`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events: Option<Stored>,
     /// Its variables.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub vars: Vars,
@@ -195,6 +198,7 @@ impl Run {
                 status: Status::Open,
                 parent,
                 terms: None,
+                events: None,
                 vars: Vars::new(),
                 due: None,
                 cancel_on: Vec::new(),
@@ -224,6 +228,12 @@ impl Run {
             self.dirty.insert(FrameId::ROOT);
         }
         self.head.terms = Some(Box::new(terms));
+    }
+
+    /// Gives a run that has not begun all the events that started it.
+    pub fn gather(&mut self, events: Stored) {
+        self.take_in(&events);
+        self.head.events = Some(events);
     }
 
     /// Whether it has begun: before that, it stands in the queue.

@@ -158,6 +158,7 @@ impl Run {
         head.next_frame = head.next_frame.max(ended.head.next_frame);
         head.next_chunk = head.next_chunk.max(ended.head.next_chunk);
         head.parent.clone_from(&ended.head.parent);
+        head.events.clone_from(&ended.head.events);
         (head.status, head.ended, head.failure, head.cancel) = (Status::Open, None, None, None);
         head.output = Stored::default();
     }

@@ -113,6 +113,7 @@ impl Scope for FrameScope<'_> {
         }
         match name {
             "event" => Some(self.run.trigger.value()),
+            "events" => self.run.head.events.as_ref().map(|events| events.value.clone()),
             "run" => Some(self.run.about(self.plan)),
             "config" => Some(self.live.config.clone()),
             "error" => Some(self.run.bound_at(self.plan, self.frame, name).unwrap_or_default()),

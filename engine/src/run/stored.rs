@@ -1,5 +1,7 @@
 //! Values as a run keeps them: small ones in place, large ones in chunk rows of their own.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use wf_dsl::Value;
 
@@ -30,6 +32,9 @@ struct Reference {
     blob: Blob,
 }
 
+/// The JSON of a large value, and where it goes.
+pub(crate) type Cut = (Blob, Arc<[u8]>);
+
 impl Stored {
     /// How long it is, in bytes of JSON, give or take what its stored form adds.
     pub fn size(&self) -> usize {
@@ -37,6 +42,16 @@ impl Stored {
             Some(blob) => blob.bytes as usize,
             None => self.value.size_within(BLOB_BYTES).unwrap_or(BLOB_BYTES),
         }
+    }
+
+    /// A value ready to be stored: if it is large, from `most` bytes on, its JSON is for chunk rows from `first` on.
+    pub(crate) fn cut(value: Value, most: usize, first: u32) -> (Self, Option<Cut>) {
+        if value.size_within(most).is_some() {
+            return (Stored::small(value), None);
+        }
+        let json: Arc<[u8]> = serde_json::to_vec(&value).expect("values are JSON").into();
+        let blob = Blob { first, bytes: u32::try_from(json.len()).expect("values are bounded") };
+        (Stored { value, blob: Some(blob) }, Some((blob, json)))
     }
 
     /// A small value.

@@ -77,6 +77,7 @@ impl Run {
     /// Shows every value that the run holds.
     pub(crate) fn each_stored(&mut self, visit: &mut dyn FnMut(&mut Stored)) {
         visit(&mut self.head.output);
+        self.head.events.iter_mut().for_each(&mut *visit);
         self.head.vars.values_mut().for_each(&mut *visit);
         for frame in self.frames.values_mut() {
             frame.outputs.values_mut().for_each(&mut *visit);

@@ -146,6 +146,10 @@ impl<'a, B: Base> Group<'a, B> {
         }
         for write in &commit.writes {
             match write {
+                Write::Note { key, event } if *event >= commit.events.len() => {
+                    let why = format!("row {key:?} is to hold the position of an event that its commit does not have");
+                    return Err(CommitError::NotCommitted(StoreError::new(why)));
+                }
                 Write::Append { run, first, count, .. } => {
                     if *count == 0 {
                         let why = format!("no records to append to run {run}");
@@ -162,7 +166,7 @@ impl<'a, B: Base> Group<'a, B> {
                         versions.insert(run, None);
                     }
                 }
-                Write::Put(_) | Write::Queue { .. } | Write::Raise { .. } => {}
+                Write::Put(_) | Write::Queue { .. } | Write::Note { .. } | Write::Raise { .. } => {}
             }
         }
         for write in &commit.writes {
@@ -225,6 +229,7 @@ impl<'a, B: Base> Group<'a, B> {
                     let (key, value) = queue_row(ready, &gate, order, run);
                     self.put(key, value);
                 }
+                Write::Note { key, event } => self.put(key, number(events[event].0)),
                 Write::Raise { key, to } => {
                     // A row that cannot be read is as good as none: it is put anew.
                     let at = self.get(&key).ok().flatten().and_then(|value| read_number(&value)).unwrap_or(0);
@@ -300,8 +305,9 @@ pub(super) fn log_end(base: &impl Base) -> Result<Position, StoreError> {
     Ok(last.max(Position(kept)))
 }
 
-/// Refuses commits over the limits. Rows of events, their inbox and their dedupe rows count by bytes alone: a request
-/// with many events is taken whole or not at all. Gives the number of bytes.
+/// Refuses commits over the limits. Rows of events, their inbox and their dedupe rows count by bytes alone, and so do
+/// those of gathered events: a request with many events is taken whole or not at all, and so is a batch. Gives the
+/// number of bytes.
 fn check_size(commit: &Commit) -> Result<usize, CommitError> {
     let mut rows = 0;
     let mut bytes = 0;
@@ -310,7 +316,7 @@ fn check_size(commit: &Commit) -> Result<usize, CommitError> {
         bytes += event.row.len() + event.inbox.len() * KEY_BYTES + KEY_BYTES;
     }
     let mut count = |table: Table, size: usize| {
-        rows += usize::from(table != Table::Dedupe);
+        rows += usize::from(!matches!(table, Table::Dedupe | Table::Gathered));
         bytes += size + KEY_BYTES;
         largest = largest.max(size);
     };
@@ -326,7 +332,7 @@ fn check_size(commit: &Commit) -> Result<usize, CommitError> {
             Write::Put(row) => count(row.key.table().unwrap_or(Table::Meta), row.value.len()),
             Write::Delete(key) => count(key.table().unwrap_or(Table::Meta), 0),
             Write::Queue { gate, .. } => count(Table::Queue, gate.slots.len() * KEY_BYTES),
-            Write::Raise { key, .. } => count(key.table().unwrap_or(Table::Meta), KEY_BYTES),
+            Write::Note { key, .. } | Write::Raise { key, .. } => count(key.table().unwrap_or(Table::Meta), KEY_BYTES),
         }
     }
     let fits = rows <= COMMIT_ROWS_MAX && bytes <= COMMIT_BYTES_MAX && largest <= ROW_BYTES_MAX;

@@ -24,6 +24,8 @@ pub enum Table {
     Dedupe = b'd',
     /// `g|workflow2|lane8|priority1|order8|run16`: runnable runs that must pass a gate.
     Gated = b'g',
+    /// `h|run16|n4`: positions of events that are gathered, under the run that the first of them would have been.
+    Gathered = b'h',
     /// `i|signature4|hash8|position8`: events by what waits may look for.
     Inbox = b'i',
     /// `r|run16`: heads of runs.
@@ -65,12 +67,13 @@ impl std::fmt::Display for Table {
 
 impl Table {
     /// All tables, in the order of their keys.
-    pub const ALL: [Table; 21] = [
+    pub const ALL: [Table; 22] = [
         Table::Chunk,
         Table::Dedupe,
         Table::Event,
         Table::Frame,
         Table::Gated,
+        Table::Gathered,
         Table::Inbox,
         Table::Journal,
         Table::Cron,
@@ -385,6 +388,23 @@ impl Key {
         let bytes: &[u8; 27] = self.0.as_slice().try_into().ok()?;
         (bytes[0] == Table::Dropped as u8)
             .then(|| (Time(i64::from_be_bytes(part(bytes, 3)) ^ i64::MIN), RunId::from_bytes(part(bytes, 11))))
+    }
+
+    /// `h|run|n`, the run being the one that the first of the gathered events would have been
+    pub fn gathered(first: RunId, n: u32) -> Self {
+        Key::build(Table::Gathered, &[&first.bytes(), &n.to_be_bytes()])
+    }
+
+    /// All rows of the events that are gathered together.
+    pub fn gathered_of(first: RunId) -> Range<Key> {
+        Key::build(Table::Gathered, &[&first.bytes()]).and_below()
+    }
+
+    /// What a [`Key::gathered`] was built of.
+    pub fn as_gathered(&self) -> Option<(RunId, u32)> {
+        let bytes: &[u8; 21] = self.0.as_slice().try_into().ok()?;
+        (bytes[0] == Table::Gathered as u8)
+            .then(|| (RunId::from_bytes(part(bytes, 1)), u32::from_be_bytes(part(bytes, 17))))
     }
 
     /// The rule of a [`Key::limit`].

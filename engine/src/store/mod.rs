@@ -309,6 +309,13 @@ pub enum Write {
         /// What it must pass to be claimed.
         gate: Gate,
     },
+    /// Puts the position that an event of the commit gets into a row, as a number.
+    Note {
+        /// The row.
+        key: Key,
+        /// The event, by its index in [`Commit::events`].
+        event: usize,
+    },
     /// Puts a number into a row, unless the row has a greater one.
     Raise {
         /// The row.
@@ -359,7 +366,7 @@ pub enum CommitError {
     TooLarge,
 }
 
-/// Most rows of one commit, not counting rows of events, inbox and dedupe.
+/// Most rows of one commit, not counting rows of events, inbox, dedupe and what is gathered.
 pub const COMMIT_ROWS_MAX: usize = 1_000;
 /// Most bytes of one commit, keys (32 bytes each) and values together.
 pub const COMMIT_BYTES_MAX: usize = 8 << 20;
@@ -408,4 +415,12 @@ pub struct Due {
     pub run: RunId,
     /// Which of its frames.
     pub frame: crate::ids::FrameId,
+}
+
+impl Due {
+    /// Whether it is a run's. Timers of events that are sent later and of what is gathered stand under frames that no
+    /// run has.
+    pub fn is_of_run(&self) -> bool {
+        self.frame < crate::ids::FrameId::RESERVED
+    }
 }

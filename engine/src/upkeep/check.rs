@@ -6,7 +6,7 @@ use wf_dsl::PlanHash;
 
 use super::floors::Floors;
 use super::retention::PAGE;
-use crate::driver::{DELAYED_EVENT, load, waits_of};
+use crate::driver::{load, waits_of};
 use crate::error::Error;
 use crate::ids::{Position, RunId};
 use crate::registry::Registry;
@@ -293,7 +293,7 @@ impl Derived {
 /// The run of a timer, a wait or an end; none if it is another's.
 fn run_of(key: &Key) -> Option<RunId> {
     match key.table()? {
-        Table::Timer => key.as_timer().filter(|due| due.frame != DELAYED_EVENT).map(|due| due.run),
+        Table::Timer => key.as_timer().filter(Due::is_of_run).map(|due| due.run),
         Table::Wait => key.as_wait().map(|(run, _)| run),
         _ => key.as_ended().map(|ended| ended.run),
     }

@@ -4,13 +4,31 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::retention::PAGE;
-use crate::driver::load;
+use crate::driver::{load, position};
 use crate::error::Error;
 use crate::ids::{FrameId, Position};
 use crate::registry::Registry;
 use crate::rows;
 use crate::run::{Frame, Signature, Status};
 use crate::store::{InboxKey, Key, Row, Store, Table};
+
+/// The first event that is gathered for a run: that will be born of it or of one behind it, and may look from there.
+pub(super) async fn first_gathered(store: &dyn Store) -> Result<Option<Position>, Error> {
+    let mut first = None;
+    let mut range = Key::all(Table::Gathered);
+    loop {
+        let page = store.scan(range.clone(), false, PAGE).await?;
+        for row in &page {
+            let position = position(row)?;
+            first = Some(first.map_or(position, |first: Position| first.min(position)));
+        }
+        match page.last() {
+            Some(last) if page.len() == PAGE => range.start = last.key.next(),
+            _ => return Ok(first),
+        }
+        tokio::task::yield_now().await;
+    }
+}
 
 /// Events below its floor are behind every open run.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use wf_dsl::{Body, Period, Time};
 
-use super::floors::Floors;
+use super::floors::{Floors, first_gathered};
 use super::forget::{Groups, Kinds};
 use crate::driver::load;
 use crate::error::{Error, ErrorKind};
@@ -111,14 +111,14 @@ impl Pass {
     /// Some pages of a pass; and where it goes on, if it has not come to its end.
     pub(crate) async fn go_on(self, mut stage: Stage) -> Result<(Pruned, Option<Stage>), Error> {
         let mut pruned = Pruned::default();
-        let mut floors = None;
+        let mut kept = Kept::default();
         for _ in 0..PAGES {
             stage = match stage {
                 Stage::Runs(from) => match self.runs(from, &mut pruned).await? {
                     Some(next) => Stage::Runs(next),
                     None => Stage::Events(Position(0)),
                 },
-                Stage::Events(from) => match self.events(from, &mut floors, &mut pruned).await? {
+                Stage::Events(from) => match self.events(from, &mut kept, &mut pruned).await? {
                     Some(next) => Stage::Events(next),
                     None => Stage::Keys,
                 },
@@ -332,7 +332,7 @@ impl Pass {
     async fn events(
         &self,
         from: Position,
-        floors: &mut Option<Floors>,
+        Kept { floors, gathered }: &mut Kept,
         pruned: &mut Pruned,
     ) -> Result<Option<Position>, Error> {
         let range = Key::event(from, 0)..Key::all(Table::Event).end;
@@ -346,6 +346,14 @@ impl Pass {
             if event.received >= cutoff {
                 next = None;
                 break;
+            }
+            // Read before heads and floors are: what is gathered may start its run meanwhile.
+            let gathered = match gathered {
+                Some(gathered) => *gathered,
+                None => *gathered.insert(first_gathered(&*self.store).await?),
+            };
+            if gathered.is_some_and(|first| first <= position) {
+                continue;
             }
             if !self.store.scan(Key::heads_of(event.id), false, 1).await?.is_empty() || self.is_told(&event).await? {
                 continue;
@@ -453,6 +461,13 @@ impl Pass {
             tokio::task::yield_now().await;
         }
     }
+}
+
+/// What keeps events, read when the first old one is met.
+#[derive(Default)]
+struct Kept {
+    floors: Option<Floors>,
+    gathered: Option<Option<Position>>,
 }
 
 /// A run that goes.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use wf_engine::limits::Terms;
-use wf_engine::run::{Caller, Fact, Hash, Place, Record, Run, Trigger};
-use wf_engine::store::{Head, Key, Row, Table, Turn};
+use wf_engine::run::{Caller, Fact, Hash, Place, Record, Run, Stored, Trigger};
+use wf_engine::store::{Due, Head, Key, Row, Table, Turn};
 use wf_engine::{FrameId, MemoryStore, RunId, Time};
 
 /// The head's row: what it stands for is compared as JSON, as it was written.
@@ -27,6 +27,7 @@ pub(crate) struct History {
     started: Time,
     parent: Option<Caller>,
     terms: Option<Terms>,
+    events: Option<Stored>,
 }
 
 impl History {
@@ -36,6 +37,7 @@ impl History {
         let trigger = Trigger { id: String::new(), name: String::new(), ts: self.started, data };
         let mut run = Run::new(self.id, self.plan.0, Arc::new(trigger), self.parent.clone(), self.started);
         self.terms.iter().cloned().for_each(|terms| run.accept(terms));
+        self.events.iter().cloned().for_each(|events| run.gather(events));
         run
     }
 }
@@ -82,7 +84,7 @@ pub(crate) fn check(case: &str, store: &MemoryStore) -> Vec<History> {
     }
     for row in rows.of(Table::Timer) {
         // The timer of an event that was sent with a delay belongs to no run.
-        bringing.extend(Some(row.key.as_timer().unwrap()).filter(|due| due.frame.0 != u32::MAX).map(|due| due.run));
+        bringing.extend(row.key.as_timer().filter(Due::is_of_run).map(|due| due.run));
     }
     for row in rows.of(Table::Wait) {
         bringing.insert(row.key.as_wait().unwrap().0);
@@ -94,7 +96,16 @@ pub(crate) fn check(case: &str, store: &MemoryStore) -> Vec<History> {
 
 /// What is left behind in a store in which everything has come to rest and all runs have ended.
 pub(crate) fn leftovers(store: &MemoryStore) -> Vec<Key> {
-    let left = [Table::Queue, Table::Gated, Table::Line, Table::Timer, Table::Wait, Table::Cancel, Table::Frame];
+    let left = [
+        Table::Queue,
+        Table::Gated,
+        Table::Line,
+        Table::Timer,
+        Table::Wait,
+        Table::Cancel,
+        Table::Frame,
+        Table::Gathered,
+    ];
     let rows = store.rows().into_iter().map(|row| row.key);
     rows.filter(|key| key.table().is_some_and(|table| left.contains(&table))).collect()
 }
@@ -130,7 +141,8 @@ fn check_run(case: &str, rows: &Rows, id: RunId, row: &Row) -> History {
     let started = Time(kept["started"].as_i64().unwrap());
     let parent: Option<Caller> = kept.get("parent").map(|parent| serde_json::from_value(parent.clone()).unwrap());
     let terms: Option<Terms> = kept.get("terms").map(|terms| serde_json::from_value(terms.clone()).unwrap());
-    let history = History { id, records, plan, started, parent, terms };
+    let events: Option<Stored> = kept.get("events").map(|events| serde_json::from_value(events.clone()).unwrap());
+    let history = History { id, records, plan, started, parent, terms, events };
     let (records, mut replay) = (&history.records, history.newborn());
     let (before, after) = records.split_at(usize::try_from(head.records).unwrap());
     before.iter().for_each(|record| replay.apply(record));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 use wf_dsl::{Body, CatchUp, Plan, Project, Time, Trigger, WaitGuard, Workflow};
-use wf_engine::{StepKind, Type, unsupported};
+use wf_engine::{StepKind, Type};
 
 use crate::case::{Case, period};
 use crate::chance::{self, Random, happens, one};
@@ -244,10 +244,11 @@ fn closure(project: &Project, name: &str) -> Vec<String> {
     found
 }
 
-/// A workflow's plan without its limits, if the engine takes that.
+/// A workflow's plan without its limits, unless its steps read `events`, which are there because of these.
 fn accepted(project: &Project, name: &str) -> Option<Arc<Plan>> {
-    let plan = unlimited(project.plan(name).ok()?);
-    unsupported(&plan.workflow).is_empty().then(|| Arc::new(plan))
+    let plan = project.plan(name).ok()?;
+    let has_events = plan.workflow.limits.as_ref().is_some_and(|limits| limits.value.has_events());
+    (!has_events).then(|| Arc::new(unlimited(plan)))
 }
 
 fn unlimited(mut plan: Plan) -> Plan {

@@ -18,7 +18,7 @@ use crate::diagnostic::{Diagnostic, Findings};
 use crate::expr::Expr;
 use crate::expr::ast::{At, Name, Term, TermKind};
 use crate::form::{Form, Part};
-use crate::plan::{Body, StepIx};
+use crate::plan::{Body, Limits, StepIx};
 use crate::source::Span;
 use crate::types::Type;
 use crate::value::Value;
@@ -77,7 +77,7 @@ impl<'c> Infer<'c> {
         let mut facts = Facts::default();
         let mut above = Facts::default();
         match place.moment {
-            Moment::Start => {}
+            Moment::Event | Moment::Start => {}
             Moment::If(step) | Moment::Body(step) | Moment::Item(step) | Moment::Guard(step, _) => {
                 if let Some(state) = cx.state(step) {
                     facts.add(state.facts.clone());
@@ -100,7 +100,7 @@ impl<'c> Infer<'c> {
     /// The step at which the place stands; none before the first one.
     pub(super) fn step(&self) -> Option<StepIx> {
         match self.place.moment {
-            Moment::Start => None,
+            Moment::Event | Moment::Start => None,
             Moment::If(step) | Moment::Body(step) | Moment::Item(step) | Moment::Guard(step, _) => Some(step),
         }
     }
@@ -274,12 +274,14 @@ impl<'c> Infer<'c> {
 
     fn root(&mut self, expr: &Expr, name: &Name) -> Typed {
         let workflow = self.cx.workflow;
-        let batched = workflow.limits.as_ref().is_some_and(|limits| limits.value.batch.is_some());
+        let limits =
+            workflow.limits.as_ref().map(|limits| &limits.value).filter(|_| self.place.moment != Moment::Event);
+        let batched = limits.is_some_and(|limits| limits.batch.is_some());
         let list = self.place.list;
         let known = match &*name.text {
             "event" | "events" if self.cx.trigger_hidden => Some(Type::Any),
             "event" if !batched => Some(roots::trigger_event(self.cx.project, workflow, self.facts.get("event.name"))),
-            "events" if batched => {
+            "events" if limits.is_some_and(Limits::has_events) => {
                 let event = roots::trigger_event(self.cx.project, workflow, None);
                 Some(Type::List(Box::new(event)))
             }
