@@ -272,7 +272,7 @@ impl Builder {
             }
         }
         for plan in self.definitions.iter().map(|definition| &definition.plan) {
-            self.refuse_unsupported(plan)?;
+            self.refuse_missing_kinds(plan)?;
         }
         start::set_clock(&*self.store, &*self.clock).await?;
         let registry = start::register(&*self.store, self.definitions).await?;
@@ -325,7 +325,7 @@ impl Builder {
         Pass { store: self.store, registry, kinds, retention, now }.all().await
     }
 
-    fn refuse_unsupported(&self, plan: &Plan) -> Result<(), Error> {
+    fn refuse_missing_kinds(&self, plan: &Plan) -> Result<(), Error> {
         let workflow = &plan.workflow.name.value;
         if let Some(kind) = plan.kinds.keys().find(|kind| !self.kinds.contains_key(*kind)) {
             let message = format!("workflow `{workflow}` uses the kind `{kind}`, which this host does not have");

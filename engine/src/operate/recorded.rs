@@ -34,6 +34,11 @@ impl Operator {
         let plan = &loaded.definition.plan;
         let event = load::event(&*self.store, loaded.run.position).await?;
         let mut notes = Vec::new();
+        let gathered =
+            loaded.run.head.events.as_ref().and_then(|events| events.value.as_list()).map_or(0, |list| list.len());
+        if gathered > 1 {
+            notes.push(format!("{gathered} events were gathered for it; only the last of them is here"));
+        }
         let records = whole(records, &mut notes);
         let null_kind = |kind: &str| plan.kinds.get(kind).is_some_and(|kind| kind.output == json!({"type": "null"}));
         let always_null = plan.workflow.steps.iter().filter(|step| null_kind(&step.kind.value));

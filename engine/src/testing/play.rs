@@ -80,7 +80,7 @@ impl Play {
     async fn live(&self, clock: &TestClock, log: &Log) -> Result<(Vec<Unmet>, Option<Happened>), Error> {
         let mut store = MemoryStore::new();
         let mut engine = self.engine(&store, clock, log).await?;
-        let run = self.trigger(&engine, log).await?;
+        let started = self.trigger(&engine, log).await?;
         let mut last = self.case.start;
         for happening in &self.case.script {
             clock.reach(happening.at).await;
@@ -91,7 +91,7 @@ impl Play {
                     engine.send(event).await?;
                 }
                 Happens::Cancel(reason) => {
-                    if let Some(run) = run {
+                    if let Some(run) = self.run(started, log) {
                         match engine.cancel(run, reason).await {
                             // It has ended before; what is expected of it says whether that is right.
                             Err(error) if error.kind() == ErrorKind::Conflict => {}
@@ -113,24 +113,37 @@ impl Play {
             quiet = engine.quiet() => quiet?,
             () = clock.reach(horizon) => {}
         }
+        let run = self.run(started, log);
         let ended = self.compare(&engine, clock, log, run, clock.now() >= horizon).await?;
         engine.shutdown().await;
         Ok(ended)
     }
 
-    /// Starts the run of the case; none if nothing came of its event.
-    async fn trigger(&self, engine: &Engine, log: &Log) -> Result<Option<RunId>, Error> {
-        let Some(trigger) = &self.case.trigger else { return Ok(None) };
+    /// Starts the run of the case, or sends the event that does.
+    async fn trigger(&self, engine: &Engine, log: &Log) -> Result<Started, Error> {
+        let Some(trigger) = &self.case.trigger else { return Ok(Started::Nothing) };
         let data = json_of(trigger.data.as_ref());
         match trigger.event.as_ref().map(|event| event.value.as_str()) {
-            None => engine.start(&self.workflow, data).await.map(Some),
+            None => engine.start(&self.workflow, data).await.map(Started::Run),
             // Nobody but the engine sends these.
-            Some(event) if event.starts_with("wf.") => engine.start_with(&self.workflow, event, data).await.map(Some),
+            Some(event) if event.starts_with("wf.") => {
+                engine.start_with(&self.workflow, event, data).await.map(Started::Run)
+            }
             Some(event) => {
                 let event = Event { id: trigger.id.clone(), ts: trigger.ts, ..Event::new(event, data) };
-                engine.send(event).await?;
-                Ok(log.seen().runs.iter().find(|run| run.workflow == self.workflow).map(|run| run.id))
+                let is_gathered = engine.send(event).await?.gathered;
+                let otherwise = if is_gathered { Started::Later } else { Started::Nothing };
+                Ok(self.run(Started::Later, log).map_or(otherwise, Started::Run))
             }
+        }
+    }
+
+    /// The run of the case, if it has begun.
+    fn run(&self, started: Started, log: &Log) -> Option<RunId> {
+        match started {
+            Started::Run(run) => Some(run),
+            Started::Later => log.seen().runs.iter().find(|run| run.workflow == self.workflow).map(|run| run.id),
+            Started::Nothing => None,
         }
     }
 
@@ -179,6 +192,15 @@ impl Play {
         let mock = format!("mocks: {{{step}: {{output: {}}}}}", output.unwrap_or_default());
         Unmet::sentence(format!("`{step}` ({kind}) has no mock; add one, such as `{mock}`"))
     }
+}
+
+/// What came of the trigger of a case.
+#[derive(Clone, Copy)]
+enum Started {
+    Run(RunId),
+    /// Its event was gathered, with others it may be: the first run is the one.
+    Later,
+    Nothing,
 }
 
 /// The data of a trigger or an event; an object without fields if nothing is written.

@@ -111,14 +111,14 @@ impl Pass {
     /// Some pages of a pass; and where it goes on, if it has not come to its end.
     pub(crate) async fn go_on(self, mut stage: Stage) -> Result<(Pruned, Option<Stage>), Error> {
         let mut pruned = Pruned::default();
-        let mut kept = Kept::default();
+        let mut needs = Needs::default();
         for _ in 0..PAGES {
             stage = match stage {
                 Stage::Runs(from) => match self.runs(from, &mut pruned).await? {
                     Some(next) => Stage::Runs(next),
                     None => Stage::Events(Position(0)),
                 },
-                Stage::Events(from) => match self.events(from, &mut kept, &mut pruned).await? {
+                Stage::Events(from) => match self.events(from, &mut needs, &mut pruned).await? {
                     Some(next) => Stage::Events(next),
                     None => Stage::Keys,
                 },
@@ -332,7 +332,7 @@ impl Pass {
     async fn events(
         &self,
         from: Position,
-        Kept { floors, gathered }: &mut Kept,
+        Needs { floors, gathered }: &mut Needs,
         pruned: &mut Pruned,
     ) -> Result<Option<Position>, Error> {
         let range = Key::event(from, 0)..Key::all(Table::Event).end;
@@ -465,7 +465,7 @@ impl Pass {
 
 /// What keeps events, read when the first old one is met.
 #[derive(Default)]
-struct Kept {
+struct Needs {
     floors: Option<Floors>,
     gathered: Option<Option<Position>>,
 }

@@ -12,7 +12,7 @@ use crate::cases;
 use crate::world::{self, Weather};
 
 /// What no test can say of runs of these cases, as the comments or the refusal have it.
-const UNSAID: [(&str, &str); 18] = [
+const UNSAID: [(&str, &str); 23] = [
     ("cron_overlap_allow", "it has not ended"),
     ("cron_overlap_queue", "it has not ended"),
     ("cron_overlap_queue_over_an_outage", "it has not ended"),
@@ -22,10 +22,15 @@ const UNSAID: [(&str, &str); 18] = [
     ("key_in_flight", "took its output from another run"),
     ("key_large_output", "took its output from another run"),
     ("key_shared", "took its output from another run"),
+    ("limit_batch", "events were gathered for it"),
     ("limit_concurrency_cancel", "it ended before it began"),
     // It was cancelled while it stood in the queue, which nobody does in a test.
     ("limit_concurrency_cancel_on", "played again"),
     ("limit_concurrency_over_an_outage", "the process ended during"),
+    ("limit_debounce_collect", "events were gathered for it"),
+    ("limit_gather_order", "events were gathered for it"),
+    ("limit_gather_over_an_outage", "events were gathered for it"),
+    ("limit_gather_paused", "it ended before it began"),
     ("limit_invoke_refused", "it ended before it began"),
     ("limit_start_within", "it ended before it began"),
     ("limit_unique_replace", "it ended before it began"),
