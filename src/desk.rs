@@ -132,11 +132,15 @@ pub(crate) fn failed(error: wf_engine::Error) -> Failure {
         ErrorKind::NotFound => Exit::NotFound,
         ErrorKind::Invalid => Exit::Usage,
         ErrorKind::Unsupported => Exit::Invalid,
-        ErrorKind::Unavailable | ErrorKind::Unknown | ErrorKind::Damaged => Exit::Unavailable,
+        ErrorKind::Unavailable | ErrorKind::Unknown | ErrorKind::Damaged | ErrorKind::Busy => Exit::Unavailable,
         ErrorKind::Conflict => Exit::Conflict,
         _ => return bug::report(),
     };
-    Failure::new(exit, error.to_string())
+    let failure = Failure::new(exit, error.to_string());
+    match error.retry_after() {
+        Some(after) => failure.help(format!("try again after {}s", after.as_secs_f32().ceil())),
+        None => failure,
+    }
 }
 
 /// A word as a shell reads it.

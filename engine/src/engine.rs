@@ -9,7 +9,7 @@ use wf_dsl::{Catalog, InputFile, Plan, Project, ProjectInput, Value};
 
 use crate::clock::{Clock, SystemClock};
 use crate::definition::Definition;
-use crate::driver::{Driver, History, Message, Parts};
+use crate::driver::{BACKLOG_MAX, Driver, History, Message, Parts};
 use crate::error::{Error, ErrorKind};
 use crate::ids::{EventId, RunId, chance};
 use crate::kind::{Connection, Environment, StepKind};
@@ -58,6 +58,7 @@ pub struct Builder {
     schedules: bool,
     history: History,
     retention: Option<Retention>,
+    backlog_max: u64,
     seed: Option<u64>,
 }
 
@@ -82,6 +83,7 @@ impl Default for Builder {
             schedules: true,
             history: History::default(),
             retention: Some(Retention::default()),
+            backlog_max: BACKLOG_MAX,
             seed: None,
         }
     }
@@ -178,6 +180,15 @@ impl Builder {
     #[must_use]
     pub fn retention(mut self, retention: impl Into<Option<Retention>>) -> Self {
         self.retention = retention.into();
+        self
+    }
+
+    /// How many runs may wait for their beginning; [`BACKLOG_MAX`](crate::BACKLOG_MAX) if it is not said. While there are
+    /// as many, [`Engine::send`] and [`Engine::start`] answer [`ErrorKind::Busy`] and take nothing in. What runs send and
+    /// invoke, schedules and delayed events are never turned away.
+    #[must_use]
+    pub fn backlog_max(mut self, runs: u64) -> Self {
+        self.backlog_max = runs;
         self
     }
 
@@ -293,6 +304,7 @@ impl Builder {
                 schedules: self.schedules,
                 history: self.history,
                 retention: self.retention,
+                backlog_max: self.backlog_max,
                 seed: self.seed.unwrap_or_else(chance),
             },
             inbox,
@@ -345,8 +357,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] if the data does not fit the event's type or is longer than
-    /// [`EVENT_BYTES_MAX`](crate::EVENT_BYTES_MAX); nothing happened then, nor with any other error but
-    /// [`ErrorKind::Unknown`].
+    /// [`EVENT_BYTES_MAX`](crate::EVENT_BYTES_MAX); [`ErrorKind::Busy`] if too many runs are queued already, to try again
+    /// after [`Error::retry_after`]. Nothing happened then, nor with any other error but [`ErrorKind::Unknown`].
     pub async fn send(&self, event: Event) -> Result<Receipt, Error> {
         self.ask(|answer| Message::Send(Incoming::Event(event), answer)).await?
     }

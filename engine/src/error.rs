@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use wf_dsl::{Project, Severity};
 
@@ -17,12 +18,13 @@ pub struct Error {
     #[source]
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
     project: Option<Arc<Project>>,
+    retry_after: Option<Duration>,
 }
 
 /// Without the project, which would fill the screen.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Error { kind, message, source, project: _ } = self;
+        let Error { kind, message, source, .. } = self;
         f.debug_struct("Error")
             .field("kind", kind)
             .field("message", message)
@@ -51,15 +53,17 @@ pub enum ErrorKind {
     Conflict,
     /// The engine has been shut down.
     Stopped,
+    /// Too much waits already; nothing was taken in. [`Error::retry_after`] says when to try again.
+    Busy,
 }
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Error { kind, message: message.into(), source: None, project: None }
+        Error { kind, message: message.into(), source: None, project: None, retry_after: None }
     }
 
     fn caused(kind: ErrorKind, message: String, source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Error { kind, message, source: Some(Arc::new(source)), project: None }
+        Error { source: Some(Arc::new(source)), ..Error::new(kind, message) }
     }
 
     /// Files that were read and have errors.
@@ -73,12 +77,21 @@ impl Error {
             };
             format!("{path}: {}: {}{more}", first.code, first.message)
         });
-        Error { kind: ErrorKind::Invalid, message, source: None, project: Some(Arc::new(project)) }
+        Error { project: Some(Arc::new(project)), ..Error::new(ErrorKind::Invalid, message) }
     }
 
     /// The project whose files have errors: its `findings` in its `sources`, to be shown in full.
     pub fn project(&self) -> Option<&Project> {
         self.project.as_deref()
+    }
+
+    pub(crate) fn busy(message: String, retry_after: Duration) -> Self {
+        Error { retry_after: Some(retry_after), ..Error::new(ErrorKind::Busy, message) }
+    }
+
+    /// After which time to try again, for [`ErrorKind::Busy`].
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     pub(crate) fn stopped() -> Self {

@@ -39,7 +39,7 @@ mod send;
 
 pub use clock::{Clock, SimulatedClock, SystemClock};
 pub use definition::Definition;
-pub use driver::{HISTORY_BYTES_MAX, HISTORY_RECORDS_MAX, History, WAITING_TICKS_MAX};
+pub use driver::{BACKLOG_MAX, BUSY_RETRY_AFTER, HISTORY_BYTES_MAX, HISTORY_RECORDS_MAX, History, WAITING_TICKS_MAX};
 pub use engine::{Builder, Engine};
 pub use error::{Error, ErrorKind};
 pub use ids::{EventId, FrameId, ParseIdError, Position, RunId};

@@ -103,7 +103,9 @@ impl Driver {
     }
 
     pub(super) fn send(&mut self, incoming: Incoming, answer: oneshot::Sender<Result<Sent, Error>>) {
-        if let Err(error) = self.accept(incoming, answer) {
+        if let Err(busy) = self.has_room() {
+            let _ = answer.send(Err(busy));
+        } else if let Err(error) = self.accept(incoming, answer) {
             let (answer, error) = *error;
             // Whoever sent it may have gone.
             let _ = answer.send(Err(error));

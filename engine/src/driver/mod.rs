@@ -4,6 +4,7 @@
 //! by the loop itself, so that whoever polls the driver holds the whole engine in hand.
 
 mod active;
+mod backlog;
 mod birth;
 mod commit;
 mod cron;
@@ -47,6 +48,7 @@ use crate::timers::{Timers, WINDOW};
 use crate::upkeep::{Pruned, Retention, Stage};
 
 use active::{Active, Hint};
+pub use backlog::{BACKLOG_MAX, BUSY_RETRY_AFTER};
 pub(crate) use birth::INVOKE;
 pub(crate) use commit::{rewritten, waits_of};
 pub(crate) use cron::EVENT as TICK;
@@ -165,6 +167,8 @@ pub(crate) struct Parts {
     pub(crate) schedules: bool,
     pub(crate) history: History,
     pub(crate) retention: Option<Retention>,
+    /// How many runs may be queued before senders are told to come again.
+    pub(crate) backlog_max: u64,
     pub(crate) seed: u64,
 }
 

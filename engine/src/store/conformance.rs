@@ -71,6 +71,7 @@ pub const CASES: &[(&str, Case)] = &[
     ("a pace spaces claims, also after reopening", |subject| Box::pin(gates::paces(subject))),
     ("no lane starves another", |subject| Box::pin(gates::fairness(subject))),
     ("a paused workflow begins nothing", |subject| Box::pin(gates::pauses(subject))),
+    ("the backlog is what waits for its beginning", |subject| Box::pin(gates::backlog(subject))),
     ("a cancelled run holds up nobody", |subject| Box::pin(gates::cancelled_in_line(subject))),
     ("many lanes are claimed to their end", |subject| Box::pin(gates::many_lanes(subject))),
     ("a number is only raised", |subject| Box::pin(gates::raised(subject))),

@@ -142,6 +142,11 @@ impl Store for MemoryStore {
         Box::pin(ready(Ok(lost)))
     }
 
+    fn backlog(&self) -> u64 {
+        let State { rows, queue, .. } = &mut *self.state();
+        queue.backlog(&|range, most| Ok(page(rows, range, most)))
+    }
+
     fn get(&self, keys: &[Key]) -> BoxFuture<'static, Result<Vec<Option<Row>>, StoreError>> {
         let state = self.state();
         let row = |key: &Key| state.rows.get(key).map(|value| Row { key: key.clone(), value: value.clone() });

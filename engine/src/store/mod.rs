@@ -3,6 +3,7 @@
 //! A commit that resolves is durable. Everything the engine keeps is a [`Row`]; what the rows mean is in
 //! [`key`] and in the modules that write them. Implementations run one conformance suite.
 
+mod backlog;
 mod changes;
 mod committer;
 pub mod conformance;
@@ -83,6 +84,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Extends leases; gives those that were lost.
     fn renew(&self, held: &[(RunId, Fence)], lease: Duration) -> BoxFuture<'static, Result<Vec<RunId>, StoreError>>;
+
+    /// How many runs wait for their beginning and are not taken: in the queue, or behind the run that is open under a key.
+    /// Cheap, and therefore incomplete for a while after the store was opened with many: those that were there are
+    /// counted a page with each call.
+    fn backlog(&self) -> u64;
 
     /// The rows at these keys, in the order of the keys. This and [`Store::scan`] may see rows that are not yet
     /// durable: tell the outside only what a receipt covers.

@@ -5,6 +5,7 @@ use std::ops::Bound::{Excluded, Unbounded};
 
 use wf_dsl::Time;
 
+use super::backlog::Backlog;
 use super::gate::{LimitId, PACE_RULE};
 use super::lanes::{GatedLanes, Lane, ReadRows, workflows_in};
 use super::layout::read_number;
@@ -29,6 +30,7 @@ pub(super) struct Queue {
     standing: Vec<Waiting>,
     /// Numbers the turns of lanes.
     turns: u64,
+    backlog: Backlog,
 }
 
 /// What one workflow has in the queue.
@@ -141,6 +143,7 @@ impl Queue {
                 break;
             }
             lanes.open.remove(&key);
+            self.backlog.take(&key);
             let Some((_, _, run)) = key.as_queue() else { continue };
             let fresh = !self.claims.contains_key(&run);
             self.claims.entry(run).or_default().rows.insert(key.clone());
@@ -172,6 +175,7 @@ impl Queue {
             }
             if self.claims.contains_key(&run) {
                 lanes.gated.remove(&key);
+                self.backlog.take(&key);
                 self.claims.entry(run).or_default().rows.insert(key);
                 lanes.gated.make_ready(lane, ready.priority, turn);
                 continue;
@@ -184,6 +188,7 @@ impl Queue {
             let entered = self.rooms.enter(&gate, waiting, now);
             if entered.is_some() {
                 lanes.gated.remove(&key);
+                self.backlog.take(&key);
                 lanes.gated.make_ready(lane, ready.priority, self.turns);
                 let slots: Vec<LimitId> = gate.slots.iter().map(|slot| slot.of).collect();
                 self.claims.insert(run, Held { rows: BTreeSet::from([key.clone()]), slots });
@@ -217,7 +222,9 @@ impl Queue {
     /// Whether a row means something to the queue.
     pub(super) fn concerns(key: &Key) -> bool {
         match key.as_bytes().first() {
-            Some(&letter) if letter == Table::Queue as u8 || letter == Table::Gated as u8 => true,
+            Some(&letter) if [Table::Queue, Table::Gated, Table::Line].iter().any(|table| *table as u8 == letter) => {
+                true
+            }
             Some(&letter) => letter == Table::Meta as u8 && key.as_paused().is_some(),
             None => false,
         }
@@ -230,7 +237,15 @@ impl Queue {
                 self.pause(workflow, value.is_some());
                 continue;
             }
-            let Some((Ready { workflow, .. }, run)) = key.queued() else { continue };
+            let Some((Ready { workflow, .. }, run)) = key.queued() else {
+                // It stands behind another run.
+                if value.is_some() {
+                    self.backlog.add(key)
+                } else {
+                    self.backlog.take(key)
+                }
+                continue;
+            };
             match (self.claims.get_mut(&run), value) {
                 (Some(claim), Some(_)) => {
                     claim.rows.insert(key.clone());
@@ -240,6 +255,7 @@ impl Queue {
                 }
                 (None, Some(value)) => self.insert(workflow, key.clone(), value),
                 (None, None) => {
+                    self.backlog.take(key);
                     if let Some(lanes) = self.workflows.get_mut(&workflow) {
                         lanes.open.remove(key);
                         lanes.gated.remove(key);
@@ -251,6 +267,7 @@ impl Queue {
 
     fn insert(&mut self, workflow: u16, key: Key, value: &[u8]) {
         self.turns += 1;
+        self.backlog.add(&key);
         let none = || Lanes { open: Lane::open(workflow, false), gated: GatedLanes::new(workflow, false) };
         let lanes = self.workflows.entry(workflow).or_insert_with(none);
         match key.as_gated() {
@@ -290,6 +307,13 @@ impl Queue {
         let next = self.rooms.leave(&slots);
         self.make_ready(next);
         changed
+    }
+
+    /// What [`Store::backlog`](super::Store::backlog) gives.
+    pub(super) fn backlog(&mut self, read: ReadRows<'_>) -> u64 {
+        let claims = &self.claims;
+        let is_taken = |key: &Key| key.queued().is_some_and(|(_, run)| claims.contains_key(&run));
+        self.backlog.look(read, is_taken).unwrap_or(0)
     }
 
     /// Whether a run is taken.

@@ -188,6 +188,11 @@ impl Store for SledStore {
         Box::pin(ready(Ok(lost)))
     }
 
+    fn backlog(&self) -> u64 {
+        let stored = &self.shared.stored;
+        locked(&self.shared.queue).backlog(&|range, most| stored.scan(range, false, most))
+    }
+
     fn get(&self, keys: &[Key]) -> BoxFuture<'static, Result<Vec<Option<Row>>, StoreError>> {
         let row = |key: &Key| Ok(self.shared.stored.get(key)?.map(|value| Row { key: key.clone(), value }));
         Box::pin(ready(keys.iter().map(row).collect()))

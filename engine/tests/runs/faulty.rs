@@ -115,6 +115,10 @@ impl Store for Faulty {
         self.read(|| self.inner.renew(held, lease))
     }
 
+    fn backlog(&self) -> u64 {
+        self.inner.backlog()
+    }
+
     fn get(&self, keys: &[Key]) -> BoxFuture<'static, Result<Vec<Option<Row>>, StoreError>> {
         self.read(|| self.inner.get(keys))
     }

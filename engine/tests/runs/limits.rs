@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use wf_engine::run::{
     ERROR_DATA_BYTES_MAX, ITEMS_MAX, KEY_BYTES_MAX, OUTPUT_BYTES_MAX, StateLimits, Status, UNDOS_MAX,
 };
-use wf_engine::{EVENT_BYTES_MAX, Engine, ErrorKind, Event, MemoryStore, RunReport};
+use wf_engine::{BUSY_RETRY_AFTER, EVENT_BYTES_MAX, Engine, ErrorKind, Event, MemoryStore, RunReport, Store};
 
 use crate::case::Case;
 use crate::journal;
@@ -287,4 +287,63 @@ async fn a_wide_loop_of_waits_records_only_what_was_for_each() {
     let histories = journal::check("a wide loop of waits", &store);
     let records = histories[0].records.len();
     assert!(records < count * 10, "{records} records for {count} waits");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_runs_are_queued_than_the_backlog_may_have() {
+    let steps = "limits: {concurrency: {limit: 1}}\nsteps: [{id: tell, send_event: {name: told, data: {y: 1}}}, \
+                 {id: work, test.call: {takes: 1h}}]\n---\nworkflow: hearer\ntriggers: [{event: told}]\n\
+                 limits: {concurrency: {limit: 1}}\nsteps: [{id: work, test.call: {takes: 3h}}]";
+    let (case, store) = (case(steps), MemoryStore::new());
+    let clock = VirtualClock::starting_at(case.begin());
+    let builder = case.engine(&Calls::default()).clock(clock).store(store.clone()).backlog_max(3);
+    let engine = builder.build().await.unwrap();
+    let go = || Event { id: Some("the same".to_owned()), ..Event::new("go", json!({"x": 1})) };
+    let mut runs = Vec::new();
+    for _ in 0..3 {
+        runs.extend(engine.send(Event::new("go", json!({"x": 1}))).await.unwrap().runs);
+    }
+    // The first runs, and so does the one that its event started; two stand behind it.
+    tokio::time::sleep_until(tokio::time::Instant::now() + Duration::from_secs(60)).await;
+    assert_eq!(store.backlog(), 2);
+    runs.extend(engine.send(Event::new("go", json!({"x": 1}))).await.unwrap().runs);
+    assert_eq!(store.backlog(), 3);
+    for refused in [engine.send(go()).await.map(drop), engine.start("flow", json!({"x": 1})).await.map(drop)] {
+        let error = refused.unwrap_err();
+        assert_eq!((error.kind(), error.retry_after()), (ErrorKind::Busy, Some(BUSY_RETRY_AFTER)), "{error}");
+    }
+    // An hour later the second run has begun and sent its event, whose run has taken its place: nobody refuses that.
+    tokio::time::sleep_until(tokio::time::Instant::now() + Duration::from_secs(3_600)).await;
+    assert_eq!(store.backlog(), 3);
+    assert_eq!(engine.send(go()).await.unwrap_err().kind(), ErrorKind::Busy);
+    tokio::time::sleep_until(tokio::time::Instant::now() + Duration::from_secs(2 * 3_600)).await;
+    assert_eq!(store.backlog(), 2);
+    let again = engine.send(go()).await.unwrap();
+    assert!(!again.duplicate, "what was refused is not remembered");
+    runs.extend(again.runs);
+    for run in runs {
+        assert_eq!(engine.wait(run).await.unwrap().status, Status::Finished, "nothing that was accepted is lost");
+    }
+    engine.quiet().await.unwrap();
+    assert_eq!(store.backlog(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_knows_the_backlog() {
+    let steps = "limits: {concurrency: {limit: 1}}\nsteps: [{id: work, test.call: {takes: 1h}}]";
+    let (case, store) = (case(steps), MemoryStore::new());
+    let build = async |store: MemoryStore, most: u64| {
+        let clock = VirtualClock::starting_at(case.begin());
+        case.engine(&Calls::default()).clock(clock).store(store).backlog_max(most).build().await.unwrap()
+    };
+    let engine = build(store.clone(), u64::MAX).await;
+    for _ in 0..4 {
+        engine.send(Event::new("go", json!({"x": 1}))).await.unwrap();
+    }
+    engine.shutdown().await;
+    let store = MemoryStore::from_rows(store.rows()).unwrap();
+    let engine = build(store.clone(), 3).await;
+    tokio::time::sleep_until(tokio::time::Instant::now() + Duration::from_secs(1)).await;
+    assert_eq!(store.backlog(), 3);
+    assert_eq!(engine.send(Event::new("go", json!({"x": 1}))).await.unwrap_err().kind(), ErrorKind::Busy);
 }

@@ -392,6 +392,10 @@ impl Store for SimStore {
         self.read(move |store| store.renew(&held, lease))
     }
 
+    fn backlog(&self) -> u64 {
+        self.inner.backlog()
+    }
+
     fn get(&self, keys: &[Key]) -> BoxFuture<'static, Result<Vec<Option<Row>>, StoreError>> {
         let keys = keys.to_vec();
         self.read(move |store| store.get(&keys))

@@ -206,3 +206,31 @@ pub(super) async fn raised(subject: &dyn Subject) {
         assert_eq!(value(store, key.clone()).await.as_deref().and_then(read_number), Some(is));
     }
 }
+
+pub(super) async fn backlog(subject: &dyn Subject) {
+    let mut store = subject.fresh();
+    assert_eq!(store.backlog(), 0);
+    let gate = slots(&[("a", 1)]);
+    let first = line_up(&*store, &gate, NEW, 1).await;
+    line_up(&*store, &gate, NEW, 2).await;
+    let free = line_up(&*store, &Gate::default(), NEW, 3).await;
+    let behind = Key::line(id("b"), NEW, Position(4), run_id());
+    accept(&*store, writes([put(behind.clone(), b"")])).await;
+    assert_eq!(store.backlog(), 4);
+    let woken = line_up(&*store, &Gate::default(), Ready::WOKEN, 5).await;
+    assert_eq!(store.backlog(), 4, "a run that has begun is none of it");
+    let mut runs = claimed(&*store, 0).await;
+    runs.sort();
+    let mut expected = [first, free, woken];
+    expected.sort();
+    assert_eq!(runs, expected);
+    assert_eq!(store.backlog(), 2, "what was taken is none of it");
+    give_back(&*store, &[free]);
+    assert_eq!(store.backlog(), 3);
+    accept(&*store, writes([Write::Delete(behind)])).await;
+    assert_eq!(store.backlog(), 2);
+    store = subject.reopen(store);
+    assert_eq!(store.backlog(), 3, "nothing is taken after a start");
+    leave(&*store, first, &gate, NEW, 1).await;
+    assert_eq!(store.backlog(), 2);
+}
