@@ -2,10 +2,11 @@
 
 use serde_json::{Value as Json, json};
 use wf_dsl::Time;
-use wf_engine::{Miss, Near, Reason, RunId, Standing, State, Wanted, Why};
+use wf_engine::{BEFORE_MAX, Miss, Near, Queued, Reason, RunId, Standing, State, Wanted, Why};
 
 use crate::desk::{StoreArgs, failed};
 use crate::exit::{Exit, Failure};
+use crate::findings::count;
 use crate::runs::line::{self, json_of_error};
 use crate::terminal::{Look, data, harmless, talk, wrapped};
 use crate::when::{due, second};
@@ -61,6 +62,9 @@ fn lines(why: &Why, now: Time) -> Vec<Line> {
         Some(reason) if run.ended_at.is_none() => lines.push(Line(0, format!("it is being cancelled: {reason}"))),
         Some(reason) => lines.push(Line(0, format!("that was asked for: {reason}"))),
         None => {}
+    }
+    if let Some(queued) = &why.queued {
+        lines.extend(in_line(queued, &run.workflow, now).into_iter().map(|text| Line(2, text)));
     }
     for standing in &why.standing {
         lines.push(Line(0, place(standing)));
@@ -122,6 +126,36 @@ fn reason(reason: &Reason, since: Time, now: Time, lines: &mut Vec<Line>) {
     }
 }
 
+/// What a run stands in line for.
+fn in_line(queued: &Queued, workflow: &str, now: Time) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(since) = queued.paused {
+        lines.push(format!("its workflow is paused since {}: `wf workflows resume {workflow}`", second(since)));
+    }
+    if let Some(run) = queued.behind {
+        lines.push(format!("it waits for the end of run {run} (`unique`)"));
+    }
+    if let Some(at) = queued.not_before {
+        lines.push(format!("it begins no earlier than {} (`throttle`)", due(now, at)));
+    }
+    for limit in &queued.slots {
+        lines.push(format!("it needs one of {} (`concurrency`)", count(*limit as usize, "slot")));
+    }
+    match queued.before {
+        0 => {}
+        BEFORE_MAX.. => lines.push(format!("{BEFORE_MAX} runs or more with the same keys stand before it")),
+        1 => lines.push("1 run with the same keys stands before it".to_owned()),
+        before => lines.push(format!("{before} runs with the same keys stand before it")),
+    }
+    if lines.is_empty() {
+        lines.push("it can begin at once".to_owned());
+    }
+    if let Some(by) = queued.begin_by {
+        lines.push(format!("it is cancelled if it has not begun by {} (`start_within`)", due(now, by)));
+    }
+    lines
+}
+
 fn phrase(wanted: &Wanted, now: Time) -> String {
     match wanted {
         Wanted::Event { name, fields } if fields.is_empty() => format!("an event {name}"),
@@ -160,7 +194,21 @@ fn json_of(why: &Why) -> Json {
             })
         })
         .collect();
-    json!({"version": 1, "run": line::json_of(&why.run), "cancel": why.cancel, "standing": standing})
+    let queued = why.queued.as_ref().map(json_of_queued);
+    json!({
+        "version": 1, "run": line::json_of(&why.run), "cancel": why.cancel, "queued": queued, "standing": standing,
+    })
+}
+
+fn json_of_queued(queued: &Queued) -> Json {
+    json!({
+        "paused_since": queued.paused.map(|at| at.to_string()),
+        "behind": queued.behind.map(|run| run.to_string()),
+        "not_before": queued.not_before.map(|at| at.to_string()),
+        "slots": queued.slots,
+        "before": queued.before,
+        "begin_by": queued.begin_by.map(|at| at.to_string()),
+    })
 }
 
 fn json_of_reason(reason: &Reason) -> Json {
@@ -203,5 +251,33 @@ fn json_of_wanted(wanted: &Wanted) -> Json {
         }
         Wanted::Time(at) => json!({"until": at.to_string()}),
         Wanted::Never => json!({"forever": true}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(queued: &Queued) -> Vec<String> {
+        in_line(queued, "order", Time(0))
+    }
+
+    #[test]
+    fn a_queued_run_is_told_what_it_stands_in_line_for() {
+        assert_eq!(told(&Queued::default()), ["it can begin at once"]);
+        let hour = Time(3_600_000);
+        let begin_by = Queued { begin_by: Some(hour), ..Queued::default() };
+        let late = "it is cancelled if it has not begun by 01:00:00 (in 1h) (`start_within`)";
+        assert_eq!(told(&begin_by), ["it can begin at once", late]);
+        let not_before = Queued { not_before: Some(hour), slots: vec![1, 5], ..Queued::default() };
+        let slots = ["it needs one of 1 slot (`concurrency`)", "it needs one of 5 slots (`concurrency`)"];
+        assert_eq!(
+            told(&not_before),
+            [&["it begins no earlier than 01:00:00 (in 1h) (`throttle`)"], &slots[..]].concat()
+        );
+        let before = |before| told(&Queued { before, ..Queued::default() });
+        assert_eq!(before(1), ["1 run with the same keys stands before it"]);
+        assert_eq!(before(BEFORE_MAX - 1), ["999 runs with the same keys stand before it"]);
+        assert_eq!(before(BEFORE_MAX), ["1000 runs or more with the same keys stand before it"]);
     }
 }

@@ -315,7 +315,9 @@ impl<'a> Session<'a> {
                     }
                 }
             }
-            Heard::Said { workflow, step, text } => self.timeline.say(self.engine.now(), &workflow, &step, &text),
+            Heard::Said { at, workflow, step, text } => {
+                self.timeline.say(at.unwrap_or_else(|| self.engine.now()), &workflow, &step, &text);
+            }
             Heard::Trouble(text) => talk(&format!("{} {text}", Look::stderr().yellow("warning:"))),
         }
     }

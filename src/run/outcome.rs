@@ -160,13 +160,15 @@ impl Ended<'_> {
     fn left_open(&self, report: &RunReport, others: &[&RunReport], session: &Session<'_>) -> Failure {
         let mut message = match self.end {
             End::Waits => "nothing is left but waits without a deadline".to_owned(),
-            _ => format!("{} is still open", count(session.open.len(), "run")),
+            _ if session.open.len() == 1 => "1 run is still open".to_owned(),
+            _ => format!("{} are still open", count(session.open.len(), "run")),
         };
         for open in std::iter::once(report).chain(others.iter().copied()).filter(|open| open.ended_at.is_none()) {
             let steps = open.steps.iter().filter(|step| matches!(step.status, "waiting" | "running"));
             let steps: Vec<_> = steps.map(|step| format!("`{}`", step.id)).collect();
             let due = open.due.map(|due| format!(", due {due}")).unwrap_or_default();
-            message.push_str(&format!("\n  {} {}: at {}{due}", open.workflow, open.run, steps.join(", ")));
+            let place = if open.steps.is_empty() { "queued".to_owned() } else { format!("at {}", steps.join(", ")) };
+            message.push_str(&format!("\n  {} {}: {place}{due}", open.workflow, open.run));
         }
         Failure::new(Exit::TimedOut, message)
             .help(format!("this goes on with it: {}", resume_command(self.args, report.run)))

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::field::{Field, Visit};
 use tracing::span;
+use wf_dsl::Time;
 use wf_engine::run::Record;
 use wf_engine::{Notice, Observer, Redactor, RunId};
 
@@ -19,7 +20,7 @@ pub(super) enum Heard {
     /// Records of a run that are durable now.
     Records { run: RunId, workflow: String, origin: RunId, records: Vec<Record> },
     /// What a `log` step says.
-    Said { workflow: String, step: String, text: String },
+    Said { at: Option<Time>, workflow: String, step: String, text: String },
     /// What went wrong, and is in no run's records.
     Trouble(String),
 }
@@ -71,7 +72,13 @@ impl tracing::Subscriber for Listener {
         let heard = if event.metadata().target() == LOG {
             let fields = take("fields");
             let fields = if fields == "null" { String::new() } else { format!(" {}", self.redactor.text(&fields)) };
-            Heard::Said { workflow: take("workflow"), step: take("step"), text: format!("{message}{fields}") }
+            // Time may have gone on before it is shown.
+            Heard::Said {
+                at: take("at").parse().ok(),
+                workflow: take("workflow"),
+                step: take("step"),
+                text: format!("{message}{fields}"),
+            }
         } else {
             let error = self.redactor.text(&take("error"));
             Heard::Trouble(if error.is_empty() { message } else { format!("{message}: {error}") })

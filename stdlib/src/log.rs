@@ -61,12 +61,12 @@ impl StepKind for Log {
         Box::pin(async move {
             let Body { message, level, fields } = body::read(args)?;
             let fields = fields.map(|fields| json!(fields)).unwrap_or_default();
-            let (run, workflow, step) = (cx.run, &*cx.workflow, &*cx.step);
+            let (run, workflow, step, at) = (cx.run, &*cx.workflow, &*cx.step, cx.now);
             match level.unwrap_or_default() {
-                Level::Debug => tracing::debug!(target: "wf::log", %run, workflow, step, %fields, "{message}"),
-                Level::Info => tracing::info!(target: "wf::log", %run, workflow, step, %fields, "{message}"),
-                Level::Warn => tracing::warn!(target: "wf::log", %run, workflow, step, %fields, "{message}"),
-                Level::Error => tracing::error!(target: "wf::log", %run, workflow, step, %fields, "{message}"),
+                Level::Debug => tracing::debug!(target: "wf::log", %at, %run, workflow, step, %fields, "{message}"),
+                Level::Info => tracing::info!(target: "wf::log", %at, %run, workflow, step, %fields, "{message}"),
+                Level::Warn => tracing::warn!(target: "wf::log", %at, %run, workflow, step, %fields, "{message}"),
+                Level::Error => tracing::error!(target: "wf::log", %at, %run, workflow, step, %fields, "{message}"),
             }
             Ok(Json::Null.into())
         })

@@ -297,6 +297,11 @@ pub(crate) fn unique_row(id: LimitId) -> Key {
     Key::limit(UNIQUE, id)
 }
 
+/// The run that such a row says is open.
+pub(crate) fn open_under(row: &Row) -> Option<RunId> {
+    from_bytes::<UniqueRow>(&row.key, &row.value).ok()?.open
+}
+
 pub(super) fn read<T: for<'de> Deserialize<'de>>(rows: &Rows, key: &Key) -> Option<T> {
     let row = rows.get(key)?.as_ref()?;
     from_bytes(key, &row.value).ok()

@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 use wf_dsl::{Owner, Plan, Time};
 
 use super::events::Backwards;
-use super::{Operator, RunLine, State};
+use super::{Operator, Queued, RunLine, State};
 use crate::driver::load;
 use crate::error::Error;
 use crate::ids::{FrameId, RunId};
@@ -26,6 +26,8 @@ pub struct Why {
     pub run: RunLine,
     /// What it stands at: one for each frame that is not over. Of a run that has failed, where it failed.
     pub standing: Vec<Standing>,
+    /// Of a run that has not begun: what it stands in line for.
+    pub queued: Option<Queued>,
     /// Of a run that is to be cancelled, or was: the reason that was given.
     pub cancel: Option<String>,
 }
@@ -171,12 +173,15 @@ impl Operator {
         let (run, plan) = (&loaded.run, &loaded.definition.plan);
         let asked = load::one(&*self.store, Key::cancel(id)).await?.filter(|_| !run.is_ended());
         let asked = asked.map(|row| super::cancel_reason(&row));
-        let mut why = Why { run: line, standing: Vec::new(), cancel: run.head.cancel.clone().or(asked) };
+        let mut why = Why { run: line, standing: Vec::new(), queued: None, cancel: run.head.cancel.clone().or(asked) };
         if let Some(error) = &run.head.failure {
             why.standing.extend(failed_at(plan, &report, error));
         }
         if run.is_ended() {
             return Ok(why);
+        }
+        if why.run.state == State::Queued {
+            why.queued = Some(self.queued(run).await?);
         }
         let missing = plan.kinds.keys().find(|kind| self.kinds.as_ref().is_some_and(|kinds| !kinds.contains(*kind)));
         for (frame_id, frame) in &run.frames {

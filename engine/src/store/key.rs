@@ -323,6 +323,14 @@ impl Key {
         Key::build(Table::Gated, &[&workflow.to_be_bytes()]).and_below()
     }
 
+    /// All rows of the lane of a workflow's runs with this gate.
+    pub fn lane_of(workflow: u16, gate: &Gate) -> Range<Key> {
+        match gate.is_open() {
+            true => Key::queue_of(workflow),
+            false => Key::gated_lane(workflow, gate.lane()),
+        }
+    }
+
     /// All rows of one lane of those.
     pub fn gated_lane(workflow: u16, lane: u64) -> Range<Key> {
         Key::build(Table::Gated, &[&workflow.to_be_bytes(), &lane.to_be_bytes()]).and_below()
