@@ -66,6 +66,15 @@ pub struct DelayedEvent {
     pub origin: Option<RunId>,
 }
 
+/// An event that `debounce` or `batch` of a workflow has gathered, and that has started no run of it yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GatheredEvent {
+    /// The event, by the engine's own id.
+    pub event: EventId,
+    /// The first run of the chain that led to it.
+    pub origin: Option<RunId>,
+}
+
 /// One visit of one step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepReport {
@@ -208,6 +217,17 @@ pub(crate) async fn delayed_events(store: &dyn Store) -> Result<Vec<DelayedEvent
         let event = rows::EventRow::read(&row.key, &row.value)?;
         let id = event.sender_id.unwrap_or_else(|| event.id.to_string());
         found.push(DelayedEvent { event: EventReport { name: event.name, id }, due: due.at, origin: event.origin });
+    }
+    Ok(found)
+}
+
+/// The events that are gathered.
+pub(crate) async fn gathered_events(store: &dyn Store) -> Result<Vec<GatheredEvent>, Error> {
+    let mut found = Vec::new();
+    for row in load::scan(store, Key::all(Table::Gathered)).await? {
+        let event = load::event(store, crate::driver::position(&row)?).await;
+        // Its run may have been born meanwhile.
+        found.extend(event.ok().map(|event| GatheredEvent { event: event.id, origin: event.origin }));
     }
     Ok(found)
 }

@@ -8,7 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use wf_dsl::{Period, Time};
 use wf_engine::run::Fact;
 use wf_engine::store::Health;
-use wf_engine::{Clock, Engine, ErrorKind, Event, RunId, RunReport};
+use wf_engine::{Clock, Engine, ErrorKind, Event, EventId, GatheredEvent, RunId, RunReport};
 
 use super::clock::VirtualClock;
 use super::start::Start;
@@ -50,6 +50,8 @@ pub(super) struct Session<'a> {
     pub(super) open: BTreeSet<RunId>,
     /// What is still to be heard belongs to these.
     early: Vec<Heard>,
+    /// Events that were sent, and that limits have gathered: what they start begins later.
+    gathered: BTreeSet<EventId>,
 }
 
 impl<'a> Session<'a> {
@@ -59,7 +61,8 @@ impl<'a> Session<'a> {
         heard: UnboundedReceiver<Heard>,
         timeline: Timeline<'a>,
     ) -> Self {
-        Session { engine, clock, heard, timeline, roots: Vec::new(), open: BTreeSet::new(), early: Vec::new() }
+        let (roots, open, early, gathered) = Default::default();
+        Session { engine, clock, heard, timeline, roots, open, early, gathered }
     }
 
     /// Starts what is to be started, and follows it.
@@ -144,6 +147,10 @@ impl<'a> Session<'a> {
                 runs = self.engine.runs_of(receipt.event).await.map_err(failed)?;
             }
             self.timeline.is_sent(receipt.event, &name);
+            if receipt.gathered {
+                self.gathered.insert(receipt.event);
+                is_started = true;
+            }
             is_started |= self.count_first(&mut runs, workflow).await?;
             for run in &runs {
                 self.add_root(*run);
@@ -158,10 +165,11 @@ impl<'a> Session<'a> {
             } else if runs.is_empty() {
                 // What happened before it is told before it.
                 self.drain();
-                talk(&format!("`{name}` started no run"));
+                let what = if receipt.gathered { "is gathered; its run starts later" } else { "started no run" };
+                talk(&format!("`{name}` {what}"));
             }
         }
-        if self.roots.is_empty() {
+        if self.roots.is_empty() && self.gathered.is_empty() {
             let failure = Failure::new(Exit::NotFound, "no run was started");
             return Err(failure.help("the `if` of every trigger was false"));
         }
@@ -251,6 +259,15 @@ impl<'a> Session<'a> {
             if delayed.iter().any(|event| event.origin.is_some_and(|origin| self.roots.contains(&origin))) {
                 return Ok(false);
             }
+            let gathered = self.engine.gathered_events().await.map_err(failed)?;
+            let is_ours = |event: &GatheredEvent| {
+                let origin = event.origin.is_some_and(|origin| self.roots.contains(&origin));
+                origin || self.gathered.contains(&event.event)
+            };
+            if gathered.iter().any(is_ours) {
+                return Ok(false);
+            }
+            self.find_gathered().await?;
             self.engine.caught_up().await.map_err(failed)?;
             let has_heard = self.drain();
             if !has_heard {
@@ -263,6 +280,21 @@ impl<'a> Session<'a> {
                 return Ok(true);
             }
         }
+    }
+
+    /// Finds the runs of events that were gathered and are not any more.
+    async fn find_gathered(&mut self) -> Result<(), Failure> {
+        for event in std::mem::take(&mut self.gathered) {
+            for run in self.engine.runs_of(event).await.map_err(failed)? {
+                if !self.roots.contains(&run) {
+                    self.add_root(run);
+                }
+            }
+        }
+        if self.roots.is_empty() {
+            return Err(Failure::new(Exit::NotFound, "no run was started").help("a limit of its workflow dropped it"));
+        }
+        Ok(())
     }
 
     /// Finds the runs that nothing has been heard of, since they stand in a queue.

@@ -143,7 +143,7 @@ impl Driver {
             commit.writes.extend(writes);
             births.later = Some(due);
         } else {
-            (births.births, births.delivery) = self.births(&mut commit, &row, only.as_deref(), now);
+            (births.births, births.delivery) = self.births(&mut commit, &row, only.as_deref(), None);
         }
         self.keep_clock(&mut commit, now);
         match sender_id {
@@ -261,16 +261,18 @@ impl Driver {
         Ok(EventRow::new(self.new_event_id(now), event, data, now))
     }
 
-    /// Adds an event and the runs that it starts to a commit. One that is for all is found by those who wait for it.
+    /// Adds an event and the runs that it starts to a commit, with the events that were gathered for what is repeated. One
+    /// that is for all is found by those who wait for it.
     pub(super) fn births(
         &mut self,
         commit: &mut Commit,
         row: &EventRow,
         only: Option<&str>,
-        now: Time,
+        gathered: Option<Vec<Value>>,
     ) -> (Vec<Birth>, Option<Delivery>) {
         let alone = only.is_some().then(|| EventRow { alone: true, ..row.clone() });
         let row = alone.as_ref().unwrap_or(row);
+        let now = self.now;
         let index = commit.events.len();
         let inbox = match only {
             None => self.parts.registry.inbox_keys(&row.name, &row.data),
@@ -293,7 +295,7 @@ impl Driver {
         let births = started.into_iter().map(|(number, definition)| {
             let run = RunId { event: row.id, workflow: number, nth: 0 };
             let born_of = BornOf::Here(index);
-            self.birth(commit, Beginning { row, born_of, run, definition, caller: None, gathered: None })
+            self.birth(commit, Beginning { row, born_of, run, definition, caller: None, gathered: gathered.clone() })
         });
         (births.collect(), delivery)
     }
@@ -547,7 +549,7 @@ impl Driver {
             flight.delayed.push(due);
             return;
         }
-        let (births, delivery) = self.births(commit, &row, None, now);
+        let (births, delivery) = self.births(commit, &row, None, None);
         flight.births.extend(births);
         flight.deliveries.extend(delivery);
     }

@@ -24,7 +24,7 @@ impl Driver {
         let workflow = &active.definition.plan.workflow.name.value;
         let row = EventRow::new(self.new_event_id(now), name(&active.run), data(&active.run, workflow), now);
         let row = sent_by(active, row);
-        let (births, delivery) = self.births(commit, &row, None, now);
+        let (births, delivery) = self.births(commit, &row, None, None);
         flight.births.extend(births);
         flight.deliveries.extend(delivery);
     }

@@ -1,12 +1,13 @@
 //! Events that get their place in the log later: those with a delay or a `ts` to come, and those that a step sends
 //! under an id of its own, which may have been sent before. Until then they stand in the row of a timer.
 
-use wf_dsl::Time;
+use wf_dsl::{Time, Value};
 
 use super::birth::{Births, SeenBefore};
 use super::{Done, Driver, load};
 use crate::error::Error;
 use crate::ids::{FrameId, RunId};
+use crate::registry::Registry;
 use crate::rows::{self, EventRow};
 use crate::send::Receipt as Sent;
 use crate::store::{CHUNK_BYTES, Commit, Due, Key, Row, Store, Write};
@@ -20,6 +21,8 @@ pub(super) struct Later {
     /// The rows that hold it: of the timer, and of its chunks.
     timer: Row,
     chunks: Vec<Key>,
+    /// Of a run that is to be repeated: the events that were gathered for it.
+    gathered: Option<Vec<Value>>,
 }
 
 /// When an event is looked at next.
@@ -40,7 +43,7 @@ pub(crate) fn postponed(row: &EventRow, at: Time) -> (Due, Vec<Write>) {
     (due, writes)
 }
 
-async fn read(store: &dyn Store, due: Due) -> Result<Option<Box<Later>>, Error> {
+async fn read(store: &dyn Store, registry: &Registry, due: Due) -> Result<Option<Box<Later>>, Error> {
     // Without a row it was sent before the process ended.
     let Some(timer) = load::one(store, Key::timer(due)).await? else { return Ok(None) };
     let (mut chunks, mut value) = (Vec::new(), timer.value.clone());
@@ -49,19 +52,27 @@ async fn read(store: &dyn Store, due: Due) -> Result<Option<Box<Later>>, Error> 
         value = load::chunks(store, chunks.clone()).await?;
     }
     let row = EventRow::read(&timer.key, &value)?;
-    Ok(Some(Box::new(Later { row, timer, chunks })))
+    let repeated = row.replay_of.zip(row.only).map(|(event, workflow)| RunId { event, workflow, nth: 0 });
+    let mut gathered = None;
+    if let Some(run) = repeated {
+        // A person may have dropped the run meanwhile.
+        let loaded = load::load(store, registry, run).await?;
+        let events = loaded.and_then(|loaded| loaded.run.head.events);
+        gathered = events.and_then(|events| Some(Vec::clone(events.value.as_list()?)));
+    }
+    Ok(Some(Box::new(Later { row, timer, chunks, gathered })))
 }
 
 impl Driver {
     /// The time of an event has come: its row is read.
     pub(super) fn send_delayed(&mut self, due: Due) {
-        let store = self.parts.store.clone();
-        self.spawn(async move { Done::DelayRead(read(&*store, due).await) });
+        let (store, registry) = (self.parts.store.clone(), self.parts.registry.clone());
+        self.spawn(async move { Done::DelayRead(read(&*store, &registry, due).await) });
     }
 
     /// An event that was read enters the log, or goes on waiting now that its id is known to be new.
     pub(super) fn delay_read(&mut self, read: Result<Option<Box<Later>>, Error>) {
-        let Later { row, timer, chunks } = match read {
+        let Later { row, timer, chunks, gathered } = match read {
             Ok(Some(later)) => *later,
             Ok(None) => return,
             Err(error) => return tracing::error!(%error, "an event that was sent for later cannot be read"),
@@ -84,7 +95,7 @@ impl Driver {
             births.later = Some(due);
         } else {
             commit.writes.clone_from(&forget);
-            (births.births, births.delivery) = self.births(&mut commit, &row, only.as_deref(), now);
+            (births.births, births.delivery) = self.births(&mut commit, &row, only.as_deref(), gathered);
         }
         self.keep_clock(&mut commit, now);
         let otherwise = Commit { writes: forget, ..Commit::default() };

@@ -229,3 +229,165 @@ fn put_timer(commit: &mut Commit, first: RunId, at: Time, value: &TimerRow) {
 fn delete_timer(commit: &mut Commit, first: RunId, at: Option<Time>) {
     commit.writes.extend(at.map(|at| Write::Delete(timer_of(first, at))));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::EventId;
+
+    const ID: LimitId = LimitId([3; 16]);
+
+    fn run(n: u8) -> RunId {
+        RunId { event: EventId([n; 12]), workflow: 1, nth: 0 }
+    }
+
+    fn plan(n: u8) -> Hash {
+        Hash(wf_dsl::PlanHash([n; 32]))
+    }
+
+    fn debounce(quiet: i64, within: Option<i64>) -> Gather {
+        Gather { id: ID, quiet: Some(quiet), within, most: None, event: 0, bytes: 1, plan: plan(0) }
+    }
+
+    fn batch(most: u32, within: i64) -> Gather {
+        Gather { id: ID, quiet: None, within: Some(within), most: Some(most), event: 0, bytes: 1, plan: plan(0) }
+    }
+
+    /// A store of rows, with the positions of events counted.
+    #[derive(Default)]
+    struct Store {
+        rows: Rows,
+        end: u64,
+    }
+
+    impl Store {
+        fn write(&mut self, commit: Commit) {
+            for write in commit.writes {
+                let (key, row) = match write {
+                    Write::Put(row) => (row.key.clone(), Some(row)),
+                    Write::Delete(key) => (key, None),
+                    Write::Note { key, .. } => {
+                        let value = self.end.to_be_bytes().to_vec();
+                        (key.clone(), Some(Row { key, value }))
+                    }
+                    other => panic!("{other:?}"),
+                };
+                self.rows.insert(key, row);
+            }
+        }
+
+        /// An event comes; gives when what it is gathered with is due, if that is news.
+        fn add(&mut self, n: u8, at: i64, rule: &Gather) -> (RunId, Option<i64>) {
+            self.end += 1;
+            let mut commit = Commit::default();
+            let verdict = gather(run(n), Time(at), rule, &mut self.rows, &mut commit);
+            self.write(commit);
+            let Verdict::Gathered { first, due, .. } = verdict else { panic!("{verdict:?}") };
+            (first, due.map(|due| due.0))
+        }
+
+        /// A timer fires; gives what comes of it and how many events start their run.
+        fn fire(&mut self, first: u8, due: i64, now: i64) -> (Flush, usize) {
+            let due = Due { at: Time(due), run: run(first), frame: GATHERED };
+            let Some(timer) = self.rows.get(&Key::timer(due)).cloned().flatten() else { return (Flush::Gone, 0) };
+            let limit = self.rows.get(&Gathering::named_by(&timer).unwrap()).cloned().flatten();
+            let mut gathered = Gathering::of(due, &timer, limit.as_ref(), Time(now)).unwrap();
+            if gathered.is_due {
+                gathered.events = self.events(first);
+            }
+            let mut commit = Commit::default();
+            let flushed = flush(&gathered, Time(now), &mut self.rows, &mut commit);
+            self.write(commit);
+            (flushed, gathered.events.len())
+        }
+
+        fn events(&self, first: u8) -> Vec<Row> {
+            self.rows.range(Key::gathered_of(run(first))).filter_map(|(_, row)| row.clone()).collect()
+        }
+
+        fn is_empty(&self) -> bool {
+            self.rows.values().all(Option::is_none)
+        }
+    }
+
+    #[test]
+    fn silence_is_measured_from_the_last_event_and_the_timer_put_off() {
+        let mut store = Store::default();
+        let rule = debounce(10, None);
+        assert_eq!(store.add(1, 0, &rule), (run(1), Some(10)));
+        assert_eq!(store.add(2, 9, &rule), (run(1), None), "it is put off when it fires");
+        assert_eq!(store.fire(1, 10, 10), (Flush::Later(Time(19)), 0));
+        assert_eq!(store.fire(1, 10, 10), (Flush::Gone, 0), "it is another timer now");
+        assert_eq!(store.fire(1, 19, 19), (Flush::Now, 1));
+        assert!(store.is_empty());
+    }
+
+    #[test]
+    fn one_that_comes_when_the_time_is_over_begins_anew() {
+        let mut store = Store::default();
+        let rule = debounce(10, Some(15));
+        store.add(1, 0, &rule);
+        store.add(2, 9, &rule);
+        assert_eq!(store.add(3, 14, &rule), (run(1), None));
+        assert_eq!(store.add(4, 15, &rule), (run(4), Some(25)), "the longest wait is over");
+        assert_eq!(store.fire(1, 10, 15), (Flush::Now, 1), "whoever comes first");
+        assert_eq!(store.fire(4, 25, 25), (Flush::Now, 1));
+        assert!(store.is_empty());
+    }
+
+    #[test]
+    fn a_batch_is_due_at_once_when_it_is_full() {
+        let mut store = Store::default();
+        let rule = batch(3, 100);
+        assert_eq!(store.add(1, 0, &rule), (run(1), Some(100)));
+        assert_eq!(store.add(2, 1, &rule), (run(1), None));
+        assert_eq!(store.add(3, 2, &rule), (run(1), Some(2)));
+        assert_eq!(store.add(4, 2, &rule), (run(4), Some(102)));
+        assert_eq!(store.fire(1, 100, 100), (Flush::Gone, 0));
+        assert_eq!(store.fire(1, 2, 2), (Flush::Now, 3));
+        assert_eq!(store.fire(4, 102, 102), (Flush::Now, 1));
+        assert!(store.is_empty());
+    }
+
+    #[test]
+    fn a_batch_is_full_when_it_has_more_bytes_than_it_may() {
+        let mut store = Store::default();
+        let rule = |bytes| Gather { bytes, ..batch(1_000, 100) };
+        assert_eq!(store.add(1, 0, &rule(GATHERED_BYTES_MAX)), (run(1), Some(100)));
+        assert_eq!(store.add(2, 1, &rule(1)), (run(1), Some(1)));
+    }
+
+    #[test]
+    fn an_event_that_came_after_the_others_were_read_is_not_lost() {
+        for rule in [debounce(10, None), batch(3, 10)] {
+            let mut store = Store::default();
+            store.add(1, 0, &rule);
+            let due = Due { at: Time(10), run: run(1), frame: GATHERED };
+            let timer = store.rows[&Key::timer(due)].clone().unwrap();
+            let limit = store.rows[&Key::limit(GATHER, ID)].clone();
+            let mut read = Gathering::of(due, &timer, limit.as_ref(), Time(10)).unwrap();
+            read.events = store.events(1);
+            store.add(2, 0, &rule);
+            let mut commit = Commit::default();
+            assert_eq!(flush(&read, Time(10), &mut store.rows, &mut commit), Flush::Again);
+            assert_eq!(commit, Commit::default());
+        }
+    }
+
+    #[test]
+    fn the_definition_is_that_of_the_last_event() {
+        let mut store = Store::default();
+        let rule = |n| Gather { plan: plan(n), ..batch(10, 10) };
+        let plan_of = |store: &Store| {
+            let due = Due { at: Time(10), run: run(1), frame: GATHERED };
+            let timer = store.rows[&Key::timer(due)].clone().unwrap();
+            let limit = store.rows[&Key::limit(GATHER, ID)].clone();
+            Gathering::of(due, &timer, limit.as_ref(), Time(10)).unwrap().plan
+        };
+        store.add(1, 0, &rule(1));
+        store.add(2, 1, &rule(2));
+        assert_eq!(plan_of(&store), plan(2));
+        store.add(3, 10, &rule(3));
+        assert_eq!(plan_of(&store), plan(2), "the row of limits is another one's");
+    }
+}

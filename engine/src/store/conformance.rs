@@ -58,6 +58,7 @@ pub const CASES: &[(&str, Case)] = &[
     ("heads and journals count records", |subject| Box::pin(versions(subject))),
     ("limits are exact", |subject| Box::pin(limits(subject))),
     ("positions are in commit order", |subject| Box::pin(positions(subject))),
+    ("a row holds the position of an event", |subject| Box::pin(noted(subject))),
     ("positions never come again", |subject| Box::pin(positions_stay_used(subject))),
     ("events of any size come back", |subject| Box::pin(event_sizes(subject))),
     ("values of any size come back", |subject| Box::pin(value_sizes(subject))),
@@ -359,6 +360,26 @@ async fn positions(subject: &dyn Subject) {
     assert!(store.commit(refused).await.is_err());
     let receipt = accept(store, commit(1)).await;
     assert_eq!(receipt.at, Position(end + 1), "a refused commit uses up no position");
+}
+
+async fn noted(subject: &dyn Subject) {
+    let store = &*subject.fresh();
+    accept(store, Commit { events: vec![event("a", &[])], ..Commit::default() }).await;
+    let first = run_id();
+    let note = |n, event| Write::Note { key: Key::gathered(first, n), event };
+    let events = vec![event("b", &[]), event("c", &[])];
+    let early = Commit { events: events.clone(), ..writes([note(0, 2)]) };
+    assert!(matches!(store.commit(early).await, Err(CommitError::NotCommitted(_))), "it has two events");
+    let commit = Commit { events: events.clone(), ..writes([note(0, 0), note(1, 1), note(2, 1)]) };
+    accept(store, commit).await;
+    accept(store, Commit { events, ..writes([note(2, 0)]) }).await;
+    let rows = store.scan(Key::gathered_of(first), false, 10).await.expect("a readable store");
+    let noted: Vec<_> = rows.iter().map(|row| (row.key.as_gathered(), super::read_number(&row.value))).collect();
+    assert_eq!(noted, [(0, 2), (1, 3), (2, 4)].map(|(n, at)| (Some((first, n)), Some(at))));
+    // A batch of any length is taken away with what else its run writes.
+    let most = u32::try_from(2 * COMMIT_ROWS_MAX).expect("it is small");
+    accept(store, writes((0..most).map(|n| Write::Delete(Key::gathered(first, n))).collect::<Vec<_>>())).await;
+    assert_eq!(store.scan(Key::gathered_of(first), false, 10).await.expect("a readable store"), []);
 }
 
 async fn positions_stay_used(subject: &dyn Subject) {

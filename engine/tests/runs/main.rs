@@ -10,6 +10,7 @@ mod checking;
 mod clock;
 mod faulty;
 mod footprint;
+mod gathered;
 mod history;
 mod interrupted;
 mod journal;
