@@ -261,3 +261,6 @@ fn reachable(graph: &Graph, from: &[NodeIndex], not: &BTreeSet<NodeIndex>) -> BT
     }
     reached
 }
+
+#[cfg(test)]
+mod tests;
