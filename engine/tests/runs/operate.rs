@@ -134,6 +134,40 @@ async fn a_large_state_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_retry_may_go_on_in_the_newest_definition() {
+    let flow = |steps: &str| {
+        let head = "workflow: flow\ntriggers: [{event: go}]\nevents: {go: {data: {}}}\nsteps: [{id: effect, test.call: {gives: 1}}";
+        Case::of("operate", format!("{head}, {steps}]")).plans()
+    };
+    let desk = Desk::new(
+        "steps: [{id: effect, test.call: {gives: 1}}, {id: breaks, if: '${ run.id != \"\" }', fail: {code: hard, message: no}}, {id: done, finish: 1}]",
+    )
+    .await;
+    let operator = desk.engine.operator();
+    let newest = Retry { from: None, newest: true };
+    // Where it failed is gone, so that it fits nowhere.
+    operator.register(flow("{id: done, finish: 2}")).await.unwrap();
+    let error = operator.retry(desk.run, &newest).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert!(error.to_string().contains("it stands at `breaks`, which is gone"), "{error}");
+    assert_eq!(desk.engine.report(desk.run).await.unwrap().status, Status::Failed, "it is as it was");
+    // From a step that is there it may, and without `newest` it fails again.
+    operator
+        .register(flow(
+            "{id: breaks, if: '${ run.id == \"\" }', fail: {code: hard, message: no}}, {id: done, finish: 3}",
+        ))
+        .await
+        .unwrap();
+    operator.retry(desk.run, &Retry::default()).await.unwrap();
+    assert_eq!(desk.engine.wait(desk.run).await.unwrap().status, Status::Failed);
+    assert_eq!(operator.retry(desk.run, &newest).await.unwrap(), [desk.run]);
+    let report = desk.engine.wait(desk.run).await.unwrap();
+    assert_eq!((report.status, &report.output), (Status::Finished, &json!(3)));
+    assert_eq!(desk.calls("effect").len(), 1, "what is done is not done again");
+    journal::check("operate", &desk.store);
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_a_failed_run_is_retried_and_from_its_outermost_steps() {
     let desk = Desk::new(&format!("steps: [{{id: outer, do: [{BREAKS}]}}, {{id: done, finish: 1}}]")).await;
     let operator = desk.engine.operator();
