@@ -46,7 +46,10 @@ impl Driver {
         if !active.is_held() {
             self.active.insert(id, active);
             self.step(id);
-        } else if active.run.has_begun() || (inputs.is_empty() && !queued) {
+        } else if active.run.has_begun() && queued {
+            // The row that has woken it again was claimed, and nobody comes through a line who is claimed.
+            self.hold(active);
+        } else if active.run.has_begun() || inputs.is_empty() && !queued {
             self.standby.insert(id, active);
         } else {
             return false;
