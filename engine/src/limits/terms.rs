@@ -44,7 +44,7 @@ impl Terms {
             };
             Ok(Slot { of, limit: rule.limit })
         });
-        let slots = slots.collect::<Result<_, EvalError>>()?;
+        let slots = one_of_each(slots.collect::<Result<_, EvalError>>()?);
         let pace = match &limits.throttle {
             Some(rule) => Some(Pace {
                 of: key_id("throttle", workflow, rule.key.as_ref(), scope)?,
@@ -90,6 +90,18 @@ impl Terms {
     }
 }
 
+/// Two rules that count the same thing are one: a run is one run.
+fn one_of_each(slots: Vec<Slot>) -> Vec<Slot> {
+    let mut each: Vec<Slot> = Vec::with_capacity(slots.len());
+    for slot in slots {
+        match each.iter_mut().find(|other| other.of == slot.of) {
+            Some(other) => other.limit = other.limit.min(slot.limit),
+            None => each.push(slot),
+        }
+    }
+    each
+}
+
 /// What a rule of a workflow counts, given the value of its key.
 pub(super) fn key_id(
     rule: &str,
@@ -124,6 +136,13 @@ mod tests {
         assert_eq!(every_us(60_000, 50), 1_200_000);
         assert_eq!(every_us(1, 1_000_000), 1);
         assert_eq!(every_us(60_000, 7), 8_571_428);
+    }
+
+    #[test]
+    fn a_run_takes_one_slot_of_each_thing_that_is_counted() {
+        let slot = |n, limit| Slot { of: LimitId([n; 16]), limit };
+        assert_eq!(one_of_each(vec![slot(1, 2), slot(2, 2)]), [slot(1, 2), slot(2, 2)]);
+        assert_eq!(one_of_each(vec![slot(1, 3), slot(1, 2)]), [slot(1, 2)]);
     }
 
     fn free() -> Terms {

@@ -109,6 +109,8 @@ struct GatedLane {
     rows: Lane,
     /// Its place among those that are ready; none while it waits for a room.
     ready: Option<(u8, u64)>,
+    /// Its place among those that wait for a room.
+    waits: Option<(u8, u64)>,
 }
 
 impl GatedLanes {
@@ -117,19 +119,20 @@ impl GatedLanes {
         GatedLanes { workflow, lanes: HashMap::new(), ready: BTreeSet::new(), unread }
     }
 
-    /// Takes note of a row; `turn` numbers lanes that begin.
-    pub(super) fn insert(&mut self, key: Key, value: &[u8], turn: u64) {
-        let Some((ready, lane, ..)) = key.as_gated() else { return };
+    /// Takes note of a row; `turn` numbers lanes that begin. If the lane waits for a room and the row goes before those
+    /// that it waits for, it has its turn again; gives its gate and where it waited.
+    pub(super) fn insert(&mut self, key: Key, value: &[u8], turn: u64) -> Option<(Gate, Waiting)> {
+        let (ready, lane, ..) = key.as_gated()?;
         if self.unread.as_ref().is_some_and(|unread| key >= unread.start) {
-            return; // it will be read
+            return None; // it will be read
         }
         let Some(found) = self.lanes.get_mut(&lane) else {
             let mut rows = Lane::new(LaneOf::Gated((self.workflow, lane)), false);
             rows.insert(key);
             let place = (ready.priority, turn);
             self.ready.insert((place.0, place.1, lane));
-            self.lanes.insert(lane, GatedLane { gate: read_gate(value), rows, ready: Some(place) });
-            return;
+            self.lanes.insert(lane, GatedLane { gate: read_gate(value), rows, ready: Some(place), waits: None });
+            return None;
         };
         found.rows.insert(key);
         if let Some((priority, turn)) = found.ready.filter(|(priority, _)| ready.priority < *priority) {
@@ -137,6 +140,10 @@ impl GatedLanes {
             self.ready.insert((ready.priority, turn, lane));
             found.ready = Some((ready.priority, turn));
         }
+        let (priority, turn) = found.waits.take_if(|(priority, _)| ready.priority < *priority)?;
+        found.ready = Some((ready.priority, turn));
+        self.ready.insert((ready.priority, turn, lane));
+        Some((found.gate.clone(), (priority, turn, (self.workflow, lane))))
     }
 
     /// Takes a row out.
@@ -173,7 +180,15 @@ impl GatedLanes {
             && found.ready.is_none()
         {
             found.ready = Some((priority, turn));
+            found.waits = None;
             self.ready.insert((priority, turn, lane));
+        }
+    }
+
+    /// Takes note that a lane waits for a room.
+    pub(super) fn wait(&mut self, lane: u64, priority: u8, turn: u64) {
+        if let Some(found) = self.lanes.get_mut(&lane) {
+            found.waits = Some((priority, turn));
         }
     }
 
@@ -193,7 +208,7 @@ impl GatedLanes {
             unread.start = Key::gated_lane(self.workflow, lane).end;
             let place = (ready.priority, order.0);
             let rows = Lane::new(LaneOf::Gated((self.workflow, lane)), true);
-            self.lanes.insert(lane, GatedLane { gate: read_gate(&row.value), rows, ready: Some(place) });
+            self.lanes.insert(lane, GatedLane { gate: read_gate(&row.value), rows, ready: Some(place), waits: None });
             self.ready.insert((place.0, place.1, lane));
             found = true;
         }

@@ -161,13 +161,19 @@ impl Queue {
             self.make_ready(due);
             let Some(lanes) = self.workflows.get_mut(&workflow) else { break };
             let Some((waiting, key, gate)) = lanes.gated.next(read)? else { break };
-            let (_, turn, (_, lane)) = waiting;
+            let (priority, turn, (_, lane)) = waiting;
             let Some((key, (ready, .., run))) = key.and_then(|key| Some((key.clone(), key.as_gated()?))) else {
                 // Its last run was cancelled while it waited: what it was let through for is for others.
                 let next = self.rooms.next_with_room(&gate);
                 self.make_ready(next);
                 continue;
             };
+            if priority < ready.priority {
+                // The row that it was to have its turn for is gone, and others may be before the one that is next.
+                lanes.gated.make_ready(lane, ready.priority, turn);
+                continue;
+            }
+            let waiting = (ready.priority, turn, (workflow, lane));
             self.turns += 1;
             if self.paused.contains(&workflow) && ready.priority != Ready::WOKEN {
                 self.standing.push(waiting);
@@ -193,6 +199,7 @@ impl Queue {
                 let slots: Vec<LimitId> = gate.slots.iter().map(|slot| slot.of).collect();
                 self.claims.insert(run, Held { rows: BTreeSet::from([key.clone()]), slots });
             } else {
+                lanes.gated.wait(lane, ready.priority, turn);
                 glance.left -= 1;
             }
             // Whoever waits for something of this gate that has room is next to look.
@@ -272,7 +279,9 @@ impl Queue {
         let lanes = self.workflows.entry(workflow).or_insert_with(none);
         match key.as_gated() {
             Some((ready, lane, ..)) => {
-                lanes.gated.insert(key, value, self.turns);
+                if let Some((gate, waited)) = lanes.gated.insert(key, value, self.turns) {
+                    self.rooms.withdraw(&gate, &waited);
+                }
                 // What stands still because its workflow is paused does not hold up a run that has begun.
                 let stands = self.standing.iter().position(|(.., stands)| *stands == (workflow, lane));
                 if let Some(at) = stands.filter(|_| ready.priority == Ready::WOKEN) {

@@ -1,6 +1,6 @@
 //! Rooms: how full the slots are and how far the paces have come, in memory, and which lanes wait for them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use wf_dsl::Time;
 
@@ -29,7 +29,7 @@ const PACES_MIN: usize = 1_024;
 #[derive(Debug, Default)]
 struct SlotRoom {
     taken: u32,
-    waiting: BTreeMap<(u8, u64), LaneId>,
+    waiting: BTreeSet<Waiting>,
 }
 
 #[derive(Debug)]
@@ -37,7 +37,7 @@ struct PaceRoom {
     pace: Pace,
     /// The theoretical time of the next arrival, in microseconds.
     arrival_us: u64,
-    waiting: BTreeMap<(u8, u64), LaneId>,
+    waiting: BTreeSet<Waiting>,
 }
 
 fn micros(time: Time) -> u64 {
@@ -52,17 +52,16 @@ impl Rooms {
 
     /// Takes note of how far a pace had come.
     pub(super) fn learn(&mut self, pace: Pace, arrival_us: u64) {
-        self.paces.entry(pace.of).or_insert_with(|| PaceRoom { pace, arrival_us, waiting: BTreeMap::new() });
+        self.paces.entry(pace.of).or_insert_with(|| PaceRoom { pace, arrival_us, waiting: BTreeSet::new() });
     }
 
     /// Takes a place in everything that a gate asks for; gives how far its pace has come then. If something has no
     /// room, nothing is taken and the lane waits for that.
     pub(super) fn enter(&mut self, gate: &Gate, lane: Waiting, now: Time) -> Option<Option<u64>> {
-        let (priority, turn, id) = lane;
         let full = |slot: &&Slot| self.slots.get(&slot.of).is_some_and(|room| room.taken >= slot.limit);
         if let Some(slot) = gate.slots.iter().find(full) {
             let of = slot.of;
-            self.slots.entry(of).or_default().waiting.insert((priority, turn), id);
+            self.slots.entry(of).or_default().waiting.insert(lane);
             return None;
         }
         let mut arrival = None;
@@ -70,12 +69,12 @@ impl Rooms {
             let room = self.paces.entry(pace.of).or_insert_with(|| PaceRoom {
                 pace: *pace,
                 arrival_us: 0,
-                waiting: BTreeMap::new(),
+                waiting: BTreeSet::new(),
             });
             let next = pace.next_us(room.arrival_us);
             if next > micros(now) {
                 room.pace = *pace;
-                room.waiting.insert((priority, turn), id);
+                room.waiting.insert(lane);
                 self.due.insert((next, pace.of));
                 return None;
             }
@@ -88,13 +87,25 @@ impl Rooms {
         Some(arrival)
     }
 
+    /// Forgets that a lane with this gate waits.
+    pub(super) fn withdraw(&mut self, gate: &Gate, lane: &Waiting) {
+        for slot in &gate.slots {
+            if let Some(room) = self.slots.get_mut(&slot.of) {
+                room.waiting.remove(lane);
+            }
+        }
+        if let Some(room) = gate.pace.as_ref().and_then(|pace| self.paces.get_mut(&pace.of)) {
+            room.waiting.remove(lane);
+        }
+    }
+
     /// Gives back slots; gives the lanes that are next for them.
     pub(super) fn leave(&mut self, slots: &[LimitId]) -> Vec<Waiting> {
         let mut next = Vec::new();
         for of in slots {
             let Some(room) = self.slots.get_mut(of) else { continue };
             room.taken = room.taken.saturating_sub(1);
-            next.extend(pop(&mut room.waiting));
+            next.extend(room.waiting.pop_first());
             if room.taken == 0 && room.waiting.is_empty() {
                 self.slots.remove(of);
             }
@@ -115,7 +126,7 @@ impl Rooms {
             if let Some(room) = self.slots.get_mut(&slot.of)
                 && room.taken < slot.limit
             {
-                next.extend(pop(&mut room.waiting));
+                next.extend(room.waiting.pop_first());
             }
         }
         next
@@ -129,7 +140,7 @@ impl Rooms {
         {
             self.due.pop_first();
             let Some(room) = self.paces.get_mut(&of) else { continue };
-            freed.extend(pop(&mut room.waiting));
+            freed.extend(room.waiting.pop_first());
         }
         freed
     }
@@ -146,8 +157,4 @@ impl Rooms {
             self.tidy_at = 2 * self.paces.len();
         }
     }
-}
-
-fn pop(waiting: &mut BTreeMap<(u8, u64), LaneId>) -> Option<Waiting> {
-    waiting.pop_first().map(|((priority, turn), lane)| (priority, turn, lane))
 }

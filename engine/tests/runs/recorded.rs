@@ -26,6 +26,7 @@ const UNSAID: [(&str, &str); 24] = [
     ("limit_concurrency_cancel", "it ended before it began"),
     // It was cancelled while it stood in the queue, which nobody does in a test.
     ("limit_concurrency_cancel_on", "played again"),
+    ("limit_concurrency_of_project_over_an_outage", "the process ended during"),
     ("limit_concurrency_over_an_outage", "the process ended during"),
     ("limit_debounce_collect", "events were gathered for it"),
     ("limit_gather_order", "events were gathered for it"),
