@@ -52,7 +52,7 @@ pub(crate) struct Entry {
     pub(crate) send: Option<String>,
     /// A run of this workflow is started by hand.
     pub(crate) start: Option<String>,
-    /// All open runs of this workflow are cancelled.
+    /// All open runs of this workflow are cancelled; with `id` only that of the event with this id.
     pub(crate) cancel: Option<String>,
     /// No run of this workflow begins from now on.
     pub(crate) pause: Option<String>,

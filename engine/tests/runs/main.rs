@@ -17,6 +17,7 @@ mod journal;
 mod journals;
 mod kinds;
 mod limits;
+mod model;
 mod operate;
 mod races;
 mod recorded;
@@ -27,3 +28,8 @@ mod secrets;
 mod states;
 mod virtual_time;
 mod world;
+
+#[path = "../../../tests/support/campaign.rs"]
+mod campaign;
+#[path = "../../../dsl/tests/mutate/random.rs"]
+mod random;

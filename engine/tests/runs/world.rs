@@ -227,7 +227,8 @@ async fn act(engine: &Engine, store: &Faulty, entry: &Entry, progress: &Progress
     if let Some(workflow) = &entry.cancel {
         for run in engine.open_runs().await.unwrap() {
             let report = engine.report(run).await.unwrap();
-            if report.workflow == *workflow && report.ended_at.is_none() {
+            let is_meant = entry.id.as_ref().is_none_or(|id| *id == report.event.id);
+            if report.workflow == *workflow && is_meant && report.ended_at.is_none() {
                 engine.cancel(run, "as the script says").await.unwrap();
             }
         }
