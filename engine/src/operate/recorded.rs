@@ -30,10 +30,20 @@ impl Operator {
     pub async fn recorded(&self, run: RunId) -> Result<Recorded, Error> {
         let loaded = self.load(run).await?;
         let (records, dropped) = crate::report::history(&*self.store, &loaded).await?;
-        let start = began(&loaded.run, &records, dropped)?;
+        let mut start = began(&loaded.run, &records, dropped)?;
         let plan = &loaded.definition.plan;
-        let event = load::event(&*self.store, loaded.run.position).await?;
+        let mut event = load::event(&*self.store, loaded.run.position).await?;
         let mut notes = Vec::new();
+        // What gathers events is sent all of them, and begins when it has them.
+        let mut more = Vec::new();
+        if gathers(plan) {
+            let mut events = gathered(&loaded.run, &event).into_iter();
+            if let Some(first) = events.next() {
+                event = first;
+            }
+            start = event.ts;
+            more.extend(events.map(|event| (event.ts, sent(event))));
+        }
         let gathered =
             loaded.run.head.events.as_ref().and_then(|events| events.value.as_list()).map_or(0, |list| list.len());
         if gathered > 1 {
@@ -51,7 +61,7 @@ impl Operator {
             trigger: trigger(&event, plan, start),
             calls: outcomes(&loaded.run, &records, plan),
             always_null: always_null.map(|step| step.id.clone()).collect(),
-            script: self.script(&loaded, &records, start, &mut notes).await?,
+            script: self.script(&loaded, &records, (start, more), &mut notes).await?,
             happened: Happened::recorded(&plan.workflow, &records, &report),
             notes,
         })
@@ -62,12 +72,12 @@ impl Operator {
         &self,
         loaded: &Loaded,
         records: &[Record],
-        start: Time,
+        (start, more): (Time, Vec<(Time, Json)>),
         notes: &mut Vec<String>,
     ) -> Result<Vec<Json>, Error> {
         let run = &loaded.run;
         let mut received: BTreeMap<Position, EventRow> = BTreeMap::new();
-        let mut entries: Vec<(Time, Json)> = Vec::new();
+        let mut entries: Vec<(Time, Json)> = more;
         for (awaited, until) in awaited(records) {
             let after = awaited.after.max(run.position);
             self.received(run.id, &awaited, after, until, &mut received).await?;
@@ -83,11 +93,7 @@ impl Operator {
                 continue;
             }
             cancelled_by.insert(format!("the event `{}`", event.name));
-            let mut entry = Map::new();
-            entry.insert("event".to_owned(), event.name.into());
-            entry.insert("data".to_owned(), event.data.to_json());
-            entry.extend(event.sender_id.map(|id| ("id".to_owned(), id.into())));
-            entries.push((event.received, Json::Object(entry)));
+            entries.push((event.received, sent(event)));
         }
         for record in records {
             if let Fact::CancelRequested { reason } = &record.fact
@@ -141,6 +147,38 @@ impl Operator {
         }
         Ok(())
     }
+}
+
+/// An event as an entry of a script sends it.
+fn sent(event: EventRow) -> Json {
+    let mut entry = Map::new();
+    entry.insert("event".to_owned(), event.name.into());
+    entry.insert("data".to_owned(), event.data.to_json());
+    entry.extend(event.sender_id.map(|id| ("id".to_owned(), id.into())));
+    Json::Object(entry)
+}
+
+/// Whether runs of a workflow are started by several events.
+fn gathers(plan: &Plan) -> bool {
+    let limits = plan.workflow.limits.as_ref().map(|limits| &limits.value);
+    limits.is_some_and(|limits| limits.debounce.is_some() || limits.batch.is_some())
+}
+
+/// The events that a run was started by, as far as it has them: without `collect`, the last one.
+fn gathered(run: &Run, last: &EventRow) -> Vec<EventRow> {
+    let event = |value: &wf_dsl::Value| {
+        let ts = match value.get_path("ts")? {
+            wf_dsl::Value::Time(ts) => *ts,
+            _ => return None,
+        };
+        let id = value.get_path("id").and_then(wf_dsl::Value::as_str).unwrap_or_default();
+        // The engine's own id is another one each time.
+        let sender_id = (id.len() != last.id.to_string().len()).then(|| id.to_owned());
+        let data = value.get_path("data").cloned().unwrap_or_default();
+        Some(EventRow { ts, sender_id, data, ..last.clone() })
+    };
+    let events = run.head.events.as_ref().and_then(|events| events.value.as_list());
+    events.into_iter().flat_map(|events| events.iter()).filter_map(event).collect()
 }
 
 /// When a run began; or why no test can say how it went.
