@@ -7,7 +7,7 @@ use crate::desk::{StoreArgs, failed, with_kinds};
 use crate::exit::{Exit, Failure};
 use crate::findings::count;
 use crate::runs::line::json_of_error;
-use crate::selection::{Bulk, Filter};
+use crate::selection::{Bulk, Filter, Listing};
 use crate::table::Table;
 use crate::terminal::{Look, data, talk};
 use crate::when::minute;
@@ -26,14 +26,8 @@ pub(crate) enum Command {
 pub(crate) struct List {
     #[command(flatten)]
     filter: Filter,
-    /// How many groups at most
-    #[arg(long, value_name = "N", default_value_t = crate::table::LIMIT)]
-    limit: usize,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    store: StoreArgs,
+    listing: Listing,
 }
 
 /// Failed runs that are to be changed.
@@ -59,11 +53,11 @@ pub(crate) fn run(command: Command) -> Result<Exit, Failure> {
 }
 
 fn list(args: &List) -> Result<Exit, Failure> {
-    args.store.operate(async |operator| {
+    args.listing.store.operate(async |operator| {
         let groups = operator.dead_groups(&args.filter.at(operator.now(), &[])).await.map_err(failed)?;
-        let more = groups.len().saturating_sub(args.limit);
+        let more = groups.len().saturating_sub(args.listing.limit);
         let shown = &groups[..groups.len() - more];
-        if args.json {
+        if args.listing.json {
             let groups: Vec<Json> = shown
                 .iter()
                 .map(|group| {

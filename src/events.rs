@@ -6,7 +6,7 @@ use wf_engine::{EventFilter, LoggedEvent, Position};
 use crate::desk::{StoreArgs, failed};
 use crate::exit::{Exit, Failure};
 use crate::findings::count;
-use crate::selection::Since;
+use crate::selection::{Listing, Since};
 use crate::table::Table;
 use crate::terminal::{Look, data, talk};
 use crate::when::second;
@@ -33,17 +33,11 @@ pub(crate) struct List {
     /// Events that were received before this time
     #[arg(long, value_name = "TIME")]
     until: Option<Since>,
-    /// How many at most
-    #[arg(long, value_name = "N", default_value_t = crate::table::LIMIT)]
-    limit: usize,
     /// Events before this place in the log
     #[arg(long, value_name = "POSITION")]
     before: Option<u64>,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    store: StoreArgs,
+    listing: Listing,
 }
 
 #[derive(Debug, clap::Args)]
@@ -63,15 +57,15 @@ pub(crate) fn run(command: Command) -> Result<Exit, Failure> {
 }
 
 fn list(args: &List) -> Result<Exit, Failure> {
-    args.store.operate(async |operator| {
+    args.listing.store.operate(async |operator| {
         let now = operator.now();
         let filter = EventFilter {
             name: args.name.clone(),
             since: args.since.map(|since| since.at(now)),
             until: args.until.map(|until| until.at(now)),
         };
-        let page = operator.events(&filter, args.before.map(Position), args.limit).await.map_err(failed)?;
-        if args.json {
+        let page = operator.events(&filter, args.before.map(Position), args.listing.limit).await.map_err(failed)?;
+        if args.listing.json {
             let events: Vec<Json> = page.items.iter().map(json_of).collect();
             let next = page.next.map(|position| position.0);
             data(&format!("{:#}\n", json!({"version": 1, "events": events, "next": next})))?;

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use wf_dsl::{Period, Time};
 use wf_engine::{RunFilter, RunLine, State};
 
+use crate::desk::StoreArgs;
 use crate::exit::Failure;
 use crate::findings::count;
 use crate::runs::line::table;
@@ -72,6 +73,22 @@ impl Filter {
         workflow.is_none() && code.is_none() && since.is_none() && until.is_none()
     }
 }
+
+/// How a list is shown, and of which store.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Listing {
+    /// How many at most
+    #[arg(long, value_name = "N", default_value_t = LIMIT)]
+    pub(crate) limit: usize,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+/// The rows of a list, if it is not said how many.
+const LIMIT: usize = 20;
 
 /// How a command that changes many runs is held back.
 #[derive(Clone, Debug, clap::Args)]

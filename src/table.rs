@@ -4,8 +4,6 @@ use console::{Alignment, measure_text_width, pad_str};
 
 use crate::terminal::{Look, harmless, wrapped};
 
-/// The rows of a list, if it is not said how many.
-pub(crate) const LIMIT: usize = 20;
 /// The least columns that the one that gives way keeps.
 const GIVES_WAY_MIN: usize = 8;
 

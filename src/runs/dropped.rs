@@ -2,9 +2,10 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::desk::{StoreArgs, failed};
+use crate::desk::failed;
 use crate::exit::{Exit, Failure};
-use crate::table::{LIMIT, Table};
+use crate::selection::Listing;
+use crate::table::Table;
 use crate::terminal::{Look, data, talk};
 use crate::when::second;
 
@@ -13,20 +14,14 @@ pub(crate) struct Args {
     /// Starts of this workflow
     #[arg(long, value_name = "NAME")]
     workflow: Option<String>,
-    /// How many at most
-    #[arg(long, value_name = "N", default_value_t = LIMIT)]
-    limit: usize,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    store: StoreArgs,
+    listing: Listing,
 }
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
-    args.store.operate(async |operator| {
-        let starts = operator.dropped_starts(args.workflow.as_deref(), args.limit).await.map_err(failed)?;
-        if args.json {
+    args.listing.store.operate(async |operator| {
+        let starts = operator.dropped_starts(args.workflow.as_deref(), args.listing.limit).await.map_err(failed)?;
+        if args.listing.json {
             let starts = starts.iter().map(|start| {
                 json!({
                     "at": start.at.to_string(),
