@@ -17,7 +17,7 @@ use crate::observe::Observer;
 use crate::operate::Operator;
 use crate::redact::{Redactor, SECRET_BYTES_MIN};
 use crate::registry::Registry;
-use crate::report::{self, DelayedEvent, GatheredEvent, RunReport};
+use crate::report::{self, PendingEvent, RunReport};
 use crate::run::{Live, Record, StateLimits};
 use crate::send::{Event, Incoming, Receipt};
 use crate::start;
@@ -468,21 +468,13 @@ impl Engine {
         report::family(&*self.shared.store, &self.shared.registry, run).await
     }
 
-    /// The events that steps have sent for later, in the order in which they are due. For tools: it reads all timers.
+    /// The events that are to get their place in the log later, and those that `debounce` and `batch` have gathered, in the
+    /// order in which they are due. For tools: it reads all timers.
     ///
     /// # Errors
     /// Whatever the store answers.
-    pub async fn delayed_events(&self) -> Result<Vec<DelayedEvent>, Error> {
-        report::delayed_events(&*self.shared.store).await
-    }
-
-    /// The events that `debounce` and `batch` have gathered and that have started no run yet; an event that several
-    /// workflows gather is there several times. For tools: it reads them all.
-    ///
-    /// # Errors
-    /// Whatever the store answers.
-    pub async fn gathered_events(&self) -> Result<Vec<GatheredEvent>, Error> {
-        report::gathered_events(&*self.shared.store).await
+    pub async fn pending_events(&self) -> Result<Vec<PendingEvent>, Error> {
+        report::pending_events(&*self.shared.store).await
     }
 
     /// Whether the store takes commits. After a failed write it does not, and every run stays where it is.

@@ -52,7 +52,7 @@ pub use operate::{
     State, Wanted, Why, WorkflowLine,
 };
 pub use redact::{REDACTED, Redactor, SECRET_BYTES_MIN};
-pub use report::{DelayedEvent, EventReport, GatheredEvent, RunReport, StepReport};
+pub use report::{EventReport, PendingEvent, RunReport, StepReport};
 pub use send::{DEDUPE_DAYS, EVENT_BYTES_MAX, EVENT_NAME_BYTES_MAX, Event, Receipt};
 pub use start::clock_of;
 pub use store::{MemoryStore, SledOptions, SledStore, Store};

@@ -9,6 +9,7 @@ use wf_dsl::Time;
 use crate::driver::load::{self, Loaded};
 use crate::error::{Error, ErrorKind};
 use crate::ids::{EventId, FrameId, RunId};
+use crate::limits::GATHERED;
 use crate::registry::Registry;
 use crate::rows;
 use crate::run::{Exit, Fact, Failure, Place, Record, Run, Status, StepId};
@@ -55,22 +56,15 @@ pub struct EventReport {
     pub id: String,
 }
 
-/// An event that a step has sent for later.
+/// An event that is still to start what it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DelayedEvent {
+pub struct PendingEvent {
     /// The event.
     pub event: EventReport,
-    /// When it gets its place in the log.
+    /// The engine's own id of it.
+    pub id: EventId,
+    /// When it gets its place in the log, or when what it is gathered for begins if no other one comes.
     pub due: Time,
-    /// The first run of the chain that led to it.
-    pub origin: Option<RunId>,
-}
-
-/// An event that `debounce` or `batch` of a workflow has gathered, and that has started no run of it yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GatheredEvent {
-    /// The event, by the engine's own id.
-    pub event: EventId,
     /// The first run of the chain that led to it.
     pub origin: Option<RunId>,
 }
@@ -209,25 +203,24 @@ pub(crate) async fn family(store: &dyn Store, registry: &Registry, id: RunId) ->
     Ok(found)
 }
 
-/// The events that have a timer.
-pub(crate) async fn delayed_events(store: &dyn Store) -> Result<Vec<DelayedEvent>, Error> {
+/// The events that have a timer, and those that share one.
+pub(crate) async fn pending_events(store: &dyn Store) -> Result<Vec<PendingEvent>, Error> {
     let mut found = Vec::new();
     for row in load::scan(store, Key::all(Table::Timer)).await? {
-        let Some(due) = row.key.as_timer().filter(|due| due.frame == crate::driver::DELAYED_EVENT) else { continue };
-        let event = rows::EventRow::read(&row.key, &row.value)?;
-        let id = event.sender_id.unwrap_or_else(|| event.id.to_string());
-        found.push(DelayedEvent { event: EventReport { name: event.name, id }, due: due.at, origin: event.origin });
-    }
-    Ok(found)
-}
-
-/// The events that are gathered.
-pub(crate) async fn gathered_events(store: &dyn Store) -> Result<Vec<GatheredEvent>, Error> {
-    let mut found = Vec::new();
-    for row in load::scan(store, Key::all(Table::Gathered)).await? {
-        let event = load::event(store, crate::driver::position(&row)?).await;
-        // Its run may have been born meanwhile.
-        found.extend(event.ok().map(|event| GatheredEvent { event: event.id, origin: event.origin }));
+        let Some(due) = row.key.as_timer() else { continue };
+        let mut events = Vec::new();
+        if due.frame == crate::driver::DELAYED_EVENT {
+            events.push(rows::EventRow::read(&row.key, &row.value)?);
+        } else if due.frame == GATHERED {
+            for row in load::scan(store, Key::gathered_of(due.run)).await? {
+                events.push(load::event(store, crate::driver::position(&row)?).await?);
+            }
+        }
+        found.extend(events.into_iter().map(|event| {
+            let sender_id = event.sender_id.unwrap_or_else(|| event.id.to_string());
+            let said = EventReport { name: event.name, id: sender_id };
+            PendingEvent { event: said, id: event.id, due: due.at, origin: event.origin }
+        }));
     }
     Ok(found)
 }

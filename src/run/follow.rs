@@ -8,7 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use wf_dsl::{Period, Time};
 use wf_engine::run::Fact;
 use wf_engine::store::Health;
-use wf_engine::{Clock, Engine, ErrorKind, Event, EventId, GatheredEvent, RunId, RunReport};
+use wf_engine::{Clock, Engine, ErrorKind, Event, EventId, RunId, RunReport};
 
 use super::clock::VirtualClock;
 use super::start::Start;
@@ -48,10 +48,10 @@ pub(super) struct Session<'a> {
     pub(super) roots: Vec<RunId>,
     /// Runs that have not ended.
     pub(super) open: BTreeSet<RunId>,
-    /// What is still to be heard belongs to these.
+    /// What was heard before it was known what is followed.
     early: Vec<Heard>,
-    /// Events that were sent, and that limits have gathered: what they start begins later.
-    gathered: BTreeSet<EventId>,
+    /// The events that were sent here: a limit may gather them, so that their run is born later.
+    sent: BTreeSet<EventId>,
 }
 
 impl<'a> Session<'a> {
@@ -61,8 +61,16 @@ impl<'a> Session<'a> {
         heard: UnboundedReceiver<Heard>,
         timeline: Timeline<'a>,
     ) -> Self {
-        let (roots, open, early, gathered) = Default::default();
-        Session { engine, clock, heard, timeline, roots, open, early, gathered }
+        Session {
+            engine,
+            clock,
+            heard,
+            timeline,
+            roots: Vec::new(),
+            open: BTreeSet::new(),
+            early: Vec::new(),
+            sent: BTreeSet::new(),
+        }
     }
 
     /// Starts what is to be started, and follows it.
@@ -118,8 +126,8 @@ impl<'a> Session<'a> {
         let mut looks = interval(MOMENT);
         loop {
             looks.tick().await;
-            let delayed = self.engine.delayed_events().await.map_err(failed)?;
-            let is_coming = delayed.iter().any(|delayed| delayed.event.id == run.event.to_string());
+            let pending = self.engine.pending_events().await.map_err(failed)?;
+            let is_coming = pending.iter().any(|pending| pending.id == run.event);
             match self.engine.report(run).await {
                 Err(error) if error.kind() == ErrorKind::NotFound && is_coming => {}
                 Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -139,6 +147,8 @@ impl<'a> Session<'a> {
         for event in events {
             if let (Some(clock), Some(ts)) = (self.clock.clone(), event.ts) {
                 self.reach(&clock, ts).await?;
+                // What is due at the same instant comes before it.
+                self.engine.caught_up().await.map_err(failed)?;
             }
             let name = event.name.clone();
             let receipt = self.engine.send(event).await.map_err(failed)?;
@@ -147,10 +157,8 @@ impl<'a> Session<'a> {
                 runs = self.engine.runs_of(receipt.event).await.map_err(failed)?;
             }
             self.timeline.is_sent(receipt.event, &name);
-            if receipt.gathered {
-                self.gathered.insert(receipt.event);
-                is_started = true;
-            }
+            self.sent.insert(receipt.event);
+            is_started |= receipt.gathered;
             is_started |= self.count_first(&mut runs, workflow).await?;
             for run in &runs {
                 self.add_root(*run);
@@ -169,7 +177,7 @@ impl<'a> Session<'a> {
                 talk(&format!("`{name}` {what}"));
             }
         }
-        if self.roots.is_empty() && self.gathered.is_empty() {
+        if self.roots.is_empty() && !self.is_pending().await? {
             let failure = Failure::new(Exit::NotFound, "no run was started");
             return Err(failure.help("the `if` of every trigger was false"));
         }
@@ -254,20 +262,10 @@ impl<'a> Session<'a> {
     /// Whether nothing more can come of what has ended.
     async fn is_over(&mut self) -> Result<bool, Failure> {
         loop {
-            // Looked for first: an event that is sent meanwhile is heard of before the engine has caught up.
-            let delayed = self.engine.delayed_events().await.map_err(failed)?;
-            if delayed.iter().any(|event| event.origin.is_some_and(|origin| self.roots.contains(&origin))) {
+            // Looked for first: what an event starts meanwhile is heard of before the engine has caught up.
+            if self.is_pending().await? {
                 return Ok(false);
             }
-            let gathered = self.engine.gathered_events().await.map_err(failed)?;
-            let is_ours = |event: &GatheredEvent| {
-                let origin = event.origin.is_some_and(|origin| self.roots.contains(&origin));
-                origin || self.gathered.contains(&event.event)
-            };
-            if gathered.iter().any(is_ours) {
-                return Ok(false);
-            }
-            self.find_gathered().await?;
             self.engine.caught_up().await.map_err(failed)?;
             let has_heard = self.drain();
             if !has_heard {
@@ -282,19 +280,11 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Finds the runs of events that were gathered and are not any more.
-    async fn find_gathered(&mut self) -> Result<(), Failure> {
-        for event in std::mem::take(&mut self.gathered) {
-            for run in self.engine.runs_of(event).await.map_err(failed)? {
-                if !self.roots.contains(&run) {
-                    self.add_root(run);
-                }
-            }
-        }
-        if self.roots.is_empty() {
-            return Err(Failure::new(Exit::NotFound, "no run was started").help("a limit of its workflow dropped it"));
-        }
-        Ok(())
+    /// Whether an event that belongs to what is followed is still to start something.
+    async fn is_pending(&self) -> Result<bool, Failure> {
+        let pending = self.engine.pending_events().await.map_err(failed)?;
+        let of_root = |origin: Option<RunId>| origin.is_some_and(|origin| self.roots.contains(&origin));
+        Ok(pending.iter().any(|event| of_root(event.origin) || self.sent.contains(&event.id)))
     }
 
     /// Finds the runs that nothing has been heard of, since they stand in a queue.
@@ -330,6 +320,12 @@ impl<'a> Session<'a> {
     }
 
     fn take(&mut self, heard: Heard) {
+        if let Heard::Records { run, .. } = &heard
+            && self.sent.contains(&run.event)
+            && !self.roots.contains(run)
+        {
+            self.add_root(*run);
+        }
         // The engine may tell of a run before it has answered which one it is.
         if self.roots.is_empty() && !matches!(heard, Heard::Trouble(_)) {
             return self.early.push(heard);

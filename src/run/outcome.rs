@@ -37,8 +37,14 @@ impl Ended<'_> {
     pub(super) async fn tell(&self, session: &mut Session<'_>) -> Result<Exit, Failure> {
         session.drain();
         let Some(first) = session.roots.first().copied() else {
-            // Nothing had begun when it was stopped.
-            return Ok(if *self.end == End::TimedOut { Exit::TimedOut } else { Exit::Interrupted });
+            let (exit, why, help) = match *self.end {
+                End::Interrupted => return Ok(Exit::Interrupted),
+                End::Ended => (Exit::NotFound, "no run was started", "a limit of its workflow dropped it"),
+                End::Waits | End::TimedOut => {
+                    (Exit::TimedOut, "no run has begun", "events that were taken in are kept")
+                }
+            };
+            return Err(Failure::new(exit, why).help(help));
         };
         if *self.end == End::Interrupted {
             // What is under way is put down first, so that the command can be used at once; who is in a hurry asks twice.
