@@ -218,6 +218,14 @@ pub(crate) fn flush(gathered: &Gathering, now: Time, rows: &mut Rows, commit: &m
     Flush::Now
 }
 
+/// The timer without which the events that a row of limits counts would not start their run; none for other rules.
+pub(crate) fn timer_for(limit: &Row) -> Result<Option<Row>, Unreadable> {
+    let Some(id) = limit.key.as_limit().filter(|(rule, _)| *rule == GATHER).map(|(_, id)| id) else { return Ok(None) };
+    let row: GatherRow = from_bytes(&limit.key, &limit.value)?;
+    let key = timer_of(row.first, row.timer);
+    Ok(Some(Row { key, value: to_bytes(&TimerRow { id, plan: row.plan }) }))
+}
+
 fn timer_of(first: RunId, at: Time) -> Key {
     Key::timer(Due { at, run: first, frame: GATHERED })
 }

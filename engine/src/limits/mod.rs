@@ -9,6 +9,6 @@ pub(crate) use admit::{
     Arrival, Dropped, First, IDEMPOTENT, KEY_FAILED, Start, Verdict, admit, is_over, open_under, replaced_by, settle,
     unique_row,
 };
-pub(crate) use gather::{Flush, GATHERED, Gathering, flush};
+pub(crate) use gather::{Flush, GATHERED, Gathering, flush, timer_for};
 pub use gather::{GATHERED_BYTES_MAX, GATHERED_MAX};
 pub use terms::{PRIORITY_MAX, Terms};

@@ -415,10 +415,15 @@ impl Key {
             .then(|| (RunId::from_bytes(part(bytes, 1)), u32::from_be_bytes(part(bytes, 17))))
     }
 
+    /// What a [`Key::limit`] was built of.
+    pub fn as_limit(&self) -> Option<(u32, LimitId)> {
+        let bytes: &[u8; 21] = self.0.as_slice().try_into().ok()?;
+        (bytes[0] == Table::Limit as u8).then(|| (u32::from_be_bytes(part(bytes, 1)), LimitId(part(bytes, 5))))
+    }
+
     /// The rule of a [`Key::limit`].
     pub fn limit_rule(&self) -> Option<u32> {
-        let bytes: &[u8; 21] = self.0.as_slice().try_into().ok()?;
-        (bytes[0] == Table::Limit as u8).then(|| u32::from_be_bytes(part(bytes, 1)))
+        self.as_limit().map(|(rule, _)| rule)
     }
 
     /// `m|paused/workflow`: the workflow's runs do not begin.

@@ -9,6 +9,7 @@ use super::retention::PAGE;
 use crate::driver::{load, waits_of};
 use crate::error::Error;
 use crate::ids::{Position, RunId};
+use crate::limits;
 use crate::registry::Registry;
 use crate::rows::EventRow;
 use crate::store::{Commit, Due, Key, ROW_VERSION, Row, Store, Table, Write, events};
@@ -27,7 +28,8 @@ pub struct Checked {
 /// A row that is not as it must be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub struct Difference {
-    /// What the row is for: `timer`, `wait`, `queue`, `ended`, `inbox`, `run`, `plan`, `event`, `frame` or `journal`.
+    /// What the row is for: `timer`, `wait`, `queue`, `ended`, `inbox`, `limit`, `run`, `plan`, `event`,
+    /// `frame` or `journal`.
     pub table: &'static str,
     /// What is wrong with it.
     pub what: Fault,
@@ -75,6 +77,7 @@ pub async fn check(store: &dyn Store, repair: bool) -> Result<Checked, Error> {
     check.plans().await?;
     let derived = check.runs().await?;
     check.derived(derived).await?;
+    check.gathered().await?;
     check.inbox().await?;
     let Check { mut checked, repairs, .. } = check;
     checked.differences.sort();
@@ -218,6 +221,28 @@ impl Check<'_> {
     fn drop_row(&mut self, name: &'static str, run: RunId, key: Key) {
         self.differs(name, Fault::LeftOver, Some(run), &key);
         self.repairs.push(Write::Delete(key));
+    }
+
+    /// What is gathered must have its timer.
+    async fn gathered(&mut self) -> Result<(), Error> {
+        let mut range = Key::all(Table::Limit);
+        loop {
+            let page = self.store.scan(range.clone(), false, PAGE).await?;
+            for row in &page {
+                match limits::timer_for(row) {
+                    Ok(Some(timer)) if load::one(self.store, timer.key.clone()).await?.is_none() => {
+                        self.differs("timer", Fault::Missing, None, &timer.key);
+                        self.repairs.push(Write::Put(timer));
+                    }
+                    Ok(_) => {}
+                    Err(_) => self.differs("limit", Fault::Unreadable, None, &row.key),
+                }
+            }
+            match page.last() {
+                Some(last) if page.len() == PAGE => range.start = last.key.next(),
+                _ => return Ok(()),
+            }
+        }
     }
 
     /// The inbox, event by event: what open runs may look for must be there, and what belongs to no event must not.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 use wf_engine::limits::{GATHERED_BYTES_MAX, GATHERED_MAX};
-use wf_engine::store::{Key, Table};
-use wf_engine::{EVENT_BYTES_MAX, Engine, Event, MemoryStore, Retention, RunId, Store};
+use wf_engine::store::{Commit, Key, Table, Write};
+use wf_engine::{EVENT_BYTES_MAX, Engine, Event, Fault, MemoryStore, Retention, RunId, Store};
 
 use crate::case::Case;
 use crate::kinds::Calls;
@@ -138,4 +138,18 @@ async fn a_key_that_fails_is_a_start_that_was_dropped() {
     let dropped = desk.engine.operator().dropped_starts(None, 10).await.unwrap();
     let dropped: Vec<_> = dropped.iter().map(|start| (start.event, start.limit.as_str(), start.run)).collect();
     assert_eq!(dropped, [(sent.event, "key", None)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_finds_a_timer_that_is_missing_and_writes_it() {
+    let desk = Desk::new("{batch: {max: 3, within: 1h}}").await;
+    desk.send(json!(1)).await;
+    let right = wf_engine::check(&desk.store, false).await.unwrap();
+    assert_eq!(right.differences, []);
+    let timer = desk.store.scan(Key::all(Table::Timer), false, 1).await.unwrap().remove(0);
+    let writes = vec![Write::Delete(timer.key.clone())];
+    desk.store.commit(Commit { writes, ..Commit::default() }).await.unwrap();
+    let found = wf_engine::check(&desk.store, true).await.unwrap().differences;
+    assert_eq!(found.iter().map(|it| (it.table, it.what)).collect::<Vec<_>>(), [("timer", Fault::Missing)]);
+    assert_eq!(desk.store.get(std::slice::from_ref(&timer.key)).await.unwrap(), [Some(timer)]);
 }
