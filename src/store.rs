@@ -175,7 +175,8 @@ async fn prune(args: &Prune, store: SledStore, folder: &Path) -> Result<Exit, Fa
     let builder = with_kinds(Engine::builder().store(store).retention(retention), folder)?;
     let pruned = builder.prune().await.map_err(failed)?;
     let (runs, events) = (count(usize_of(pruned.runs), "run"), count(usize_of(pruned.events), "event"));
-    let json = json!({"version": 1, "runs": pruned.runs, "events": pruned.events, "keys": pruned.keys});
+    let json =
+        json!({"version": 1, "runs": pruned.runs, "events": pruned.events, "keys": pruned.keys, "plans": pruned.plans});
     args.output.tell(json, &format!("{runs} and {events} forgotten"))?;
     Ok(Exit::Success)
 }

@@ -334,7 +334,7 @@ impl Builder {
             _ => self.clock.now(),
         };
         let retention = self.retention.unwrap_or_default();
-        Pass { store: self.store, registry, kinds, retention, now }.all().await
+        Pass { store: self.store, registry, kinds, retention, now, doubted: None }.all().await
     }
 
     fn refuse_missing_kinds(&self, plan: &Plan) -> Result<(), Error> {

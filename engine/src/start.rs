@@ -91,6 +91,10 @@ pub(crate) async fn register(store: &dyn Store, definitions: Vec<Arc<Definition>
             let row = NameRow { name: name.clone(), newest: hash.to_string() };
             let put = Write::Put(Row { key: Key::name(number), value: to_bytes(&row) });
             store.commit(Commit { writes: vec![put], ..Commit::default() }).await?;
+            if load::one(store, Key::plan(&hash.0, 0)).await?.is_none() {
+                // It was known from before, and went because nothing needed it, just before it was the newest again.
+                store_plan(store, plan).await?;
+            }
             numbers.insert(name, (number, hash));
         }
         registry.add(number, definition);

@@ -45,7 +45,7 @@ use crate::store::{
     Claim, Claims, CommitError, Copied, Due, Fence, Key, Ready, Receipt, Row, Store, StoreError, Table,
 };
 use crate::timers::{Timers, WINDOW};
-use crate::upkeep::{Pruned, Retention, Stage};
+use crate::upkeep::{Part, Retention};
 
 use active::{Active, Hint};
 pub use backlog::{BACKLOG_MAX, BUSY_RETRY_AFTER};
@@ -113,7 +113,7 @@ enum Done {
     KeyRead { run: RunId, frame: FrameId, since: u64, output: Result<Value, Error> },
     Forgotten { run: RunId, more: bool },
     Trimmed(RunId, Result<history::JournalSize, Error>),
-    KeptUp(Result<(Pruned, Option<Stage>), Error>),
+    KeptUp(Result<Part, Error>),
     Compacted(Result<Option<Copied>, StoreError>),
     Looked(RunId, u64, Result<Box<crate::run::Inbox>, Error>),
     Waiters(Result<Box<inbox::Waiters>, Error>),

@@ -1,12 +1,14 @@
 //! The background pass of retention: it has its turn now and then, and never for long.
 
-use wf_dsl::Time;
+use std::collections::BTreeSet;
+
+use wf_dsl::{PlanHash, Time};
 
 use super::{Done, Driver};
 use crate::error::Error;
 use crate::ids::EventId;
 use crate::store::{Copied, CopyTo, Health, Key, Store, StoreError};
-use crate::upkeep::{Kinds, Pass, Pruned, Stage};
+use crate::upkeep::{Kinds, Part, Pass, Pruned, Stage};
 
 /// How long after the start the first pass begins, so that it does not delay what waits.
 const FIRST_MS: i64 = 60_000;
@@ -44,6 +46,8 @@ pub(super) struct Upkeep {
     busy: bool,
     /// What this pass has taken so far.
     pruned: Pruned,
+    /// The plans that nothing needed at the end of the last one.
+    unneeded: BTreeSet<PlanHash>,
     /// What the store took on the disk when it had been compacted.
     compacted: u64,
 }
@@ -51,7 +55,14 @@ pub(super) struct Upkeep {
 impl Upkeep {
     pub(super) fn after(start: Time) -> Self {
         let due = Time(start.0.saturating_add(FIRST_MS));
-        Upkeep { due, stage: Stage::first(), busy: false, pruned: Pruned::default(), compacted: 0 }
+        Upkeep {
+            due,
+            stage: Stage::first(),
+            busy: false,
+            pruned: Pruned::default(),
+            unneeded: BTreeSet::new(),
+            compacted: 0,
+        }
     }
 }
 
@@ -80,7 +91,8 @@ impl Driver {
             clock: self.parts.clock.clone(),
         };
         let (store, registry) = (self.parts.store.clone(), self.parts.registry.clone());
-        let pass = Pass { store, registry, kinds, retention, now: self.now };
+        let doubted = Some(self.upkeep.unneeded.clone());
+        let pass = Pass { store, registry, kinds, retention, now: self.now, doubted };
         let stage = self.upkeep.stage.clone();
         self.spawn(async move { Done::KeptUp(pass.go_on(stage).await) });
     }
@@ -112,11 +124,14 @@ impl Driver {
         }
     }
 
-    pub(super) fn kept_up(&mut self, done: Result<(Pruned, Option<Stage>), Error>) {
+    pub(super) fn kept_up(&mut self, done: Result<Part, Error>) {
         self.upkeep.busy = false;
         let next = match done {
-            Ok((pruned, next)) => {
+            Ok(Part { pruned, next, unneeded }) => {
                 self.upkeep.pruned.add(pruned);
+                if next.is_none() {
+                    self.upkeep.unneeded = unneeded;
+                }
                 next
             }
             Err(error) => {
@@ -132,9 +147,9 @@ impl Driver {
         let pause = if next.is_some() { BREATH_MS } else { PAUSE_MS };
         self.upkeep.due = Time(self.now.0.saturating_add(pause));
         if next.is_none() {
-            let Pruned { runs, events, keys } = std::mem::take(&mut self.upkeep.pruned);
-            if runs + events + keys > 0 {
-                tracing::info!(runs, events, keys, "what nobody needs any more is gone");
+            let Pruned { runs, events, keys, plans } = std::mem::take(&mut self.upkeep.pruned);
+            if runs + events + keys + plans > 0 {
+                tracing::info!(runs, events, keys, plans, "what nobody needs any more is gone");
             }
         }
         self.upkeep.stage = next.unwrap_or_else(Stage::first);

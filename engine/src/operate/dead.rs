@@ -102,7 +102,7 @@ impl Operator {
             return Err(Error::new(ErrorKind::Conflict, format!("run {run} is no dead letter: it is {state}")));
         }
         let (store, registry, kinds) = (self.store.clone(), self.registry.clone(), self.keepers.clone());
-        let pass = Pass { store, registry, kinds, retention: Retention::default(), now: self.now() };
+        let pass = Pass { store, registry, kinds, retention: Retention::default(), now: self.now(), doubted: None };
         pass.drop_failed(&loaded.run).await
     }
 }

@@ -3,9 +3,10 @@
 mod check;
 mod floors;
 mod forget;
+mod plans;
 mod retention;
 
 pub use check::{Checked, Difference, Fault, check};
 pub(crate) use forget::Kinds;
 pub use retention::{KEEP, Pruned, Retention};
-pub(crate) use retention::{Pass, Stage};
+pub(crate) use retention::{Part, Pass, Stage};

@@ -1,13 +1,14 @@
 //! Retention: what nobody needs any more goes, page by page.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use wf_dsl::{Body, Period, Time};
+use wf_dsl::{Body, Period, PlanHash, Time};
 
 use super::floors::{Floors, first_gathered};
 use super::forget::{Groups, Kinds};
+use super::plans::Search;
 use crate::driver::load;
 use crate::error::{Error, ErrorKind};
 use crate::ids::{FrameId, Position, RunId};
@@ -27,7 +28,7 @@ const DAY: i64 = 86_400_000;
 /// Rows that are looked at together.
 pub(crate) const PAGE: usize = 256;
 /// Rows that one commit deletes.
-const ROWS: usize = 500;
+pub(super) const ROWS: usize = 500;
 /// Pages that are looked at before something else may have its turn for a while.
 const PAGES: usize = 40;
 /// Runs whose kinds cannot forget them go after so many times their period.
@@ -58,6 +59,8 @@ pub struct Pruned {
     pub events: u64,
     /// Ids of events and idempotency keys that were remembered.
     pub keys: u64,
+    /// Definitions.
+    pub plans: u64,
 }
 
 impl Pruned {
@@ -66,6 +69,7 @@ impl Pruned {
         self.runs += more.runs;
         self.events += more.events;
         self.keys += more.keys;
+        self.plans += more.plans;
     }
 }
 
@@ -78,6 +82,8 @@ pub(crate) enum Stage {
     Events(Position),
     /// At what is remembered.
     Keys,
+    /// At plans that nothing may need.
+    Plans(Search),
 }
 
 impl Stage {
@@ -94,6 +100,18 @@ pub(crate) struct Pass {
     pub(crate) kinds: Kinds,
     pub(crate) retention: Retention,
     pub(crate) now: Time,
+    /// The plans that nothing needed in the pass before; none if nobody else has the store, so that they go at once.
+    pub(crate) doubted: Option<BTreeSet<PlanHash>>,
+}
+
+/// What a part of a pass came to.
+#[derive(Debug, Default)]
+pub(crate) struct Part {
+    pub(crate) pruned: Pruned,
+    /// Where the pass goes on; none at its end.
+    pub(crate) next: Option<Stage>,
+    /// At its end: the plans that nothing needs.
+    pub(crate) unneeded: BTreeSet<PlanHash>,
 }
 
 impl Pass {
@@ -101,15 +119,15 @@ impl Pass {
     pub(crate) async fn all(self) -> Result<Pruned, Error> {
         let (mut pruned, mut next) = (Pruned::default(), Some(Stage::first()));
         while let Some(stage) = next {
-            let (more, behind) = self.clone().go_on(stage).await?;
-            pruned.add(more);
-            next = behind;
+            let part = self.clone().go_on(stage).await?;
+            pruned.add(part.pruned);
+            next = part.next;
         }
         Ok(pruned)
     }
 
     /// Some pages of a pass; and where it goes on, if it has not come to its end.
-    pub(crate) async fn go_on(self, mut stage: Stage) -> Result<(Pruned, Option<Stage>), Error> {
+    pub(crate) async fn go_on(self, mut stage: Stage) -> Result<Part, Error> {
         let mut pruned = Pruned::default();
         let mut needs = Needs::default();
         for _ in 0..PAGES {
@@ -128,13 +146,21 @@ impl Pass {
                     pruned.keys += self.buckets(Table::Once, once).await?;
                     pruned.keys += self.limits().await?;
                     pruned.keys += self.dropped().await?;
-                    return Ok((pruned, None));
+                    Stage::Plans(self.old_plans().await?)
                 }
+                Stage::Plans(search) => match self.look_for_plans(search).await? {
+                    (search, true) => Stage::Plans(search),
+                    (search, false) => {
+                        let (plans, unneeded) = self.delete_plans(search).await?;
+                        pruned.plans += plans;
+                        return Ok(Part { pruned, next: None, unneeded });
+                    }
+                },
             };
             // Nobody is to wait for a long pass.
             tokio::task::yield_now().await;
         }
-        Ok((pruned, Some(stage)))
+        Ok(Part { pruned, next: Some(stage), unneeded: BTreeSet::new() })
     }
 
     fn before(&self, period: Period) -> Time {

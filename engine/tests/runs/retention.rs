@@ -43,7 +43,11 @@ struct World {
 
 impl World {
     async fn new(store: MemoryStore, kinds: Vec<Arc<dyn StepKind>>) -> World {
-        let case = Case::of("retention", FLOWS);
+        World::of(FLOWS, store, kinds).await
+    }
+
+    async fn of(flows: &str, store: MemoryStore, kinds: Vec<Arc<dyn StepKind>>) -> World {
+        let case = Case::of("retention", flows);
         let clock = VirtualClock::starting_at(case.begin());
         let builder = Engine::builder().plans(case.plans()).kinds(kinds).clock(clock).store(store.clone());
         World { engine: builder.build().await.unwrap(), store }
@@ -267,6 +271,75 @@ async fn a_dead_letter_whose_output_a_key_lends_is_not_dropped() {
     pass(31 * DAY).await;
     operator.drop_dead(run).await.unwrap();
     assert!(!world.is_there(run).await);
+}
+
+/// Workflows of which each has something else that needs its old definition.
+const VERSIONS: &str = "workflow: idle\nsteps: [{id: a, finish: 1}]\n---\n\
+    workflow: quick\ntriggers: [{event: go}]\nevents: {go: {external: true, data: {}}}\nsteps: [{id: a, finish: 1}]\n---\n\
+    workflow: slow\ntriggers: [{event: crawl}]\nevents: {crawl: {external: true, data: {}}}\n\
+    steps: [{id: nap, sleep: 20d}, {id: a, finish: 1}]\n---\n\
+    workflow: paused\ntriggers: [{event: hold}]\nevents: {hold: {external: true, data: {}}}\nsteps: [{id: a, finish: 1}]\n---\n\
+    workflow: dead\ntriggers: [{event: die}]\nevents: {die: {external: true, data: {}}}\n\
+    steps: [{id: a, if: '${ run.id != \"\" }', fail: {code: c, message: m}}, {id: b, finish: 1}]\n---\n\
+    workflow: gathers\ntriggers: [{event: pick}]\nevents: {pick: {external: true, data: {}}}\n\
+    limits: {batch: {max: 10, within: 10d}}\nsteps: [{id: a, finish: 1}]";
+
+#[tokio::test(start_paused = true)]
+async fn a_definition_stays_as_long_as_anything_needs_it() {
+    let kinds = || kinds::all(&Calls::default());
+    let world = World::of(VERSIONS, MemoryStore::new(), kinds()).await;
+    let quick = world.send("go", json!({})).await;
+    let slow = world.send("crawl", json!({})).await;
+    let dead = world.send("die", json!({})).await;
+    world.engine.operator().pause_workflow("paused").await.unwrap();
+    let queued = world.send("hold", json!({})).await;
+    world.send("pick", json!({})).await;
+    for run in [quick, dead] {
+        world.engine.wait(run).await.unwrap();
+    }
+    assert_eq!(world.rows(Table::Plan).await, 6);
+    world.engine.shutdown().await;
+    let world = World::of(&VERSIONS.replace("finish: 1", "finish: 2"), world.store, kinds()).await;
+    assert_eq!(world.rows(Table::Plan).await, 12);
+    pass(Duration::from_secs(600)).await;
+    assert_eq!(world.rows(Table::Plan).await, 12, "one pass alone lets nothing go");
+    pass(Duration::from_secs(2 * 3_600)).await;
+    assert_eq!(world.rows(Table::Plan).await, 11, "nothing was ever started with that of `idle`");
+    pass(8 * DAY).await;
+    assert_eq!(world.rows(Table::Plan).await, 10, "the run of `quick` is gone");
+    // What the engine has loaded stays, though it is neither the newest nor named by any row.
+    let newest = Case::of("retention", VERSIONS.replace("finish: 1", "finish: 3"));
+    world.engine.operator().register(newest.plans()).await.unwrap();
+    assert_eq!(world.rows(Table::Plan).await, 16);
+    pass(DAY).await;
+    assert_eq!(world.rows(Table::Plan).await, 16);
+    let now = world.send("go", json!({})).await;
+    assert_eq!(world.engine.wait(now).await.unwrap().output, json!(2));
+    // What was queued, gathered or asleep ends with the definition that it began with.
+    world.engine.operator().resume_workflow("paused").await.unwrap();
+    assert_eq!(world.engine.wait(queued).await.unwrap().output, json!(1));
+    assert_eq!(world.engine.wait(slow).await.unwrap().output, json!(1));
+    pass(9 * DAY).await;
+    assert_eq!(world.rows(Table::Plan).await, 13, "of the first ones only that of the dead letter is left");
+    world.engine.operator().drop_dead(dead).await.unwrap();
+    pass(DAY).await;
+    assert_eq!(world.rows(Table::Plan).await, 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_definition_that_comes_back_is_there_again() {
+    let kinds = || kinds::all(&Calls::default());
+    let other = VERSIONS.replace("finish: 1", "finish: 2");
+    let mut store = MemoryStore::new();
+    for flows in [VERSIONS, &other, VERSIONS] {
+        let world = World::of(flows, store, kinds()).await;
+        let run = world.send("go", json!({})).await;
+        world.engine.wait(run).await.unwrap();
+        pass(9 * DAY).await;
+        assert_eq!(world.rows(Table::Plan).await, 6);
+        world.engine.shutdown().await;
+        store = world.store;
+    }
 }
 
 #[tokio::test(start_paused = true)]
