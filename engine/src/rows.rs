@@ -9,7 +9,7 @@ use wf_dsl::{Time, Type, Value};
 
 use crate::driver::history::JournalSize;
 use crate::ids::{EventId, FrameId, Position, RunId};
-use crate::run::{BLOB_BYTES, Fact, Frame, Head, Place, Record, Run, Stored, Trigger};
+use crate::run::{BLOB_BYTES, Fact, Frame, Head, Place, Record, Run, Stored, Trigger, is_default};
 use crate::store::{self, CHUNK_BYTES, Key, ROW_VERSION, Row, Write};
 
 /// Longer JSON of a head or a frame is cut into chunk rows.
@@ -117,6 +117,7 @@ struct HeadOut<'a> {
     head: &'a Head,
     root: &'a Frame,
     birth: &'a RawValue,
+    #[serde(skip_serializing_if = "is_default")]
     journal: JournalSize,
 }
 

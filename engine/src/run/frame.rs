@@ -26,7 +26,7 @@ pub struct Frame {
     pub outputs: BTreeMap<StepId, Stored>,
     /// How often the frame has gone back, by a `next` to an earlier step or the retry of a block. A step that is
     /// visited again is visited in a later round.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub round: u32,
     /// The step that ended last: its output is the iteration's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -38,7 +38,7 @@ pub struct Frame {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tries: BTreeMap<StepId, Tries>,
     /// Up to where the event log was looked at.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub cursor: Position,
     /// What an error undoes that leaves the frame, in the order in which it was done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -201,7 +201,7 @@ pub struct Fork {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<Stored>,
     /// How long the outputs of the iterations are together, in bytes of JSON.
-    #[serde(default, skip_serializing_if = "is_none_yet")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub output_bytes: usize,
     /// How many iterations may fail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -244,7 +244,7 @@ pub struct Block {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entered: Option<Time>,
     /// How many of the frame's `undos` are older than it.
-    #[serde(default, skip_serializing_if = "is_none_yet")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub undone_to: usize,
     /// What is being undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -319,21 +319,16 @@ pub struct Tries {
     /// The number of the latest attempt, from 1.
     pub attempt: u32,
     /// How often the process ended during an attempt.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub interrupted: u32,
     /// Failures that each policy has counted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub counted: Vec<u32>,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-pub(super) fn is_zero(n: &u32) -> bool {
-    *n == 0
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-fn is_none_yet(bytes: &usize) -> bool {
-    *bytes == 0
+/// Whether a field need not be written: there may be a million rows.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Exit {

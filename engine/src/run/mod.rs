@@ -42,6 +42,7 @@ pub use decide::{
 };
 pub use fact::{ERROR_DATA_BYTES_MAX, ERROR_MESSAGE_BYTES_MAX, Fact, Failure, Record, Status, StepId, Vars};
 pub use fork::ITEMS_MAX;
+pub(crate) use frame::is_default;
 pub use frame::{Block, Exit, FORK_ERRORS_MAX, Fork, Frame, Parent, Place, Role, Tries};
 pub use inbox::{Awaited, AwaitedEvent, Candidate, Inbox, Signature};
 pub(crate) use retried::{NoRetry, Rewound};
@@ -112,6 +113,7 @@ pub struct Head {
     /// When it began.
     pub started: Time,
     /// How it stands.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub status: Status,
     /// The run that invoked it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -132,15 +134,15 @@ pub struct Head {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cancel_on: Vec<AwaitedEvent>,
     /// None of the events up to here cancelled it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub cancel_examined: Position,
     /// How many steps an error may undo.
-    #[serde(default, skip_serializing_if = "frame::is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub undos: u32,
     /// The next frame id that is free.
     pub next_frame: u32,
     /// The next chunk number that is free.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub next_chunk: u32,
     /// It is to be cancelled, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -149,7 +151,7 @@ pub struct Head {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Time>,
     /// What it `finish`ed with.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Stored::is_null")]
     pub output: Stored,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -54,6 +54,11 @@ impl Stored {
         (Stored { value, blob: Some(blob) }, Some((blob, json)))
     }
 
+    /// Whether there is nothing in it.
+    pub(crate) fn is_null(&self) -> bool {
+        self.blob.is_none() && self.value == Value::Null
+    }
+
     /// A small value.
     pub fn small(value: Value) -> Self {
         Stored { value, blob: None }
