@@ -171,6 +171,9 @@ impl Queue {
             if priority < ready.priority {
                 // The row that it was to have its turn for is gone, and others may be before the one that is next.
                 lanes.gated.make_ready(lane, ready.priority, turn);
+                let next = self.rooms.next_with_room(&gate);
+                self.make_ready(next);
+                glance.left -= 1;
                 continue;
             }
             let waiting = (ready.priority, turn, (workflow, lane));
@@ -300,7 +303,8 @@ impl Queue {
             let (again, still): (Vec<_>, Vec<_>) =
                 std::mem::take(&mut self.standing).into_iter().partition(|(.., (of, _))| *of == workflow);
             self.standing = still;
-            self.make_ready(again);
+            // Better rows may have come meanwhile: where each lane belongs is seen when it is looked at.
+            self.make_ready(again.into_iter().map(|(_, turn, lane)| (Ready::WOKEN, turn, lane)).collect());
         }
     }
 
