@@ -39,6 +39,7 @@ const UNSAID: &[(&str, &str)] = &[
     ("run_events", "which nobody but the engine sends"),
     // Nobody was there when it was to be waked.
     ("sleep_over_an_outage", "`output` is not the same"),
+    ("ticket_created", "the process ended during"),
     ("wait_deadline", "`output[1]` is not the same"),
 ];
 /// Changes of a workflow by which a run does not go as it went.

@@ -45,6 +45,9 @@ enum State {
     Ended(i64, Status),
 }
 
+/// The rule that drops a start, and the start whose run is named.
+type Drop = (&'static str, Option<usize>);
+
 /// What a rule counts.
 type Counted = (Option<usize>, &'static str, usize, Option<usize>);
 
@@ -64,6 +67,24 @@ struct Run<'a> {
     noted: bool,
 }
 
+/// Events that will be one run: that of the last.
+struct Gathered<'a> {
+    of: Counted,
+    run: Run<'a>,
+    count: usize,
+    first: i64,
+}
+
+impl Gathered<'_> {
+    /// When the run starts.
+    fn due(&self) -> i64 {
+        let rule = self.run.flow.gather.expect("a gathered event has the rule");
+        let full = rule.max.filter(|max| self.count >= *max).map(|_| self.run.at);
+        let quiet = rule.quiet.map(|quiet| self.run.at + quiet);
+        [full, quiet, rule.within.map(|within| self.first + within)].into_iter().flatten().min().unwrap_or(self.run.at)
+    }
+}
+
 /// The reference.
 pub(super) struct Model<'a> {
     sequence: &'a Sequence,
@@ -76,7 +97,9 @@ pub(super) struct Model<'a> {
     /// Who could have gone on in this instant, and who did before.
     overtaken: Vec<(usize, usize)>,
     runs: Vec<Run<'a>>,
-    remembered: Vec<(Counted, usize, i64)>,
+    gathered: Vec<Gathered<'a>>,
+    /// The keys of `idempotency`, with the start whose run is named and when it is forgotten.
+    remembered: Vec<(Counted, Option<usize>, i64)>,
     passed: Vec<(Counted, i64)>,
     /// The theoretical times of arrival, in microseconds.
     arrivals: Vec<(Counted, i64)>,
@@ -125,6 +148,7 @@ impl<'a> Run<'a> {
     /// Whether nothing tells it from another one where queues are concerned.
     fn is_in_line_with(&self, other: &Run<'_>) -> bool {
         self.start.flow == other.start.flow
+            && self.flow.gather.is_none()
             && self.slots() == other.slots()
             && self.pace().map(|it| it.0) == other.pace().map(|it| it.0)
     }
@@ -154,6 +178,7 @@ impl<'a> Model<'a> {
             is_open_question: false,
             overtaken: Vec::new(),
             runs: Vec::new(),
+            gathered: Vec::new(),
             remembered: Vec::new(),
             passed: Vec::new(),
             arrivals: Vec::new(),
@@ -171,7 +196,7 @@ impl<'a> Model<'a> {
                 break;
             };
             self.now = next.max(up);
-            let mut causes = self.fall_due();
+            let mut causes = self.start_gathered()? + self.fall_due();
             let due = causes > 0;
             while let Some((_, act)) = acts.next_if(|(at, _)| *at <= self.now) {
                 causes += 1;
@@ -225,7 +250,7 @@ impl<'a> Model<'a> {
             }
             _ => Vec::new(),
         });
-        due.filter(|at| *at > self.now).min()
+        due.chain(self.gathered.iter().map(Gathered::due)).filter(|at| *at > self.now).min()
     }
 
     /// Whatever is due by now happens; gives how many things that were.
@@ -308,6 +333,9 @@ impl<'a> Model<'a> {
         match act {
             Act::Send(start) => self.accept(start)?,
             Act::Note(n) => {
+                // The run sees what came behind its event.
+                let waiting = self.gathered.iter_mut().filter(|gathered| gathered.run.start.n == *n);
+                waiting.for_each(|gathered| gathered.run.noted = true);
                 let told = self.runs.iter().position(|run| run.start.n == *n && run.is_open());
                 if let Some(run) = told {
                     self.runs[run].noted = true;
@@ -351,22 +379,55 @@ impl<'a> Model<'a> {
             cancelled: None,
             noted: false,
         };
-        let expected = self.admit(run);
-        let dropped = self.trace.dropped.get(&start.n);
-        let expected = expected.map(|(rule, run)| (self.now, rule.to_owned(), run));
-        if dropped != expected.as_ref() {
-            return Err(format!("at {}ms n{} is to be dropped: {expected:?}, and was: {dropped:?}", self.now, start.n));
+        let expected = match self.judge(&run) {
+            Some(dropped) => Some(dropped),
+            None if flow.gather.is_some() => {
+                self.gather(run);
+                return self.start_gathered().map(drop);
+            }
+            None => self.admit(run),
+        };
+        self.is_dropped(start.n, expected)
+    }
+
+    /// Compares what became of a start with what had to.
+    fn is_dropped(&self, n: usize, expected: Option<Drop>) -> Result<(), String> {
+        let dropped = self.trace.dropped.get(&n).map(|(_, rule, run)| (rule.as_str(), *run));
+        if dropped != expected {
+            return Err(format!("at {}ms n{n} is to be dropped: {expected:?}, and was: {dropped:?}", self.now));
         }
         Ok(())
     }
 
-    /// Takes a run in, or says which rule drops it, and the start whose run is named.
-    fn admit(&mut self, mut run: Run<'a>) -> Option<(&'static str, Option<usize>)> {
+    /// Adds an event to those of its key.
+    fn gather(&mut self, run: Run<'a>) {
+        let of = run.of("gather", run.flow.gather.and_then(|rule| rule.key));
+        match self.gathered.iter_mut().find(|gathered| gathered.of == of) {
+            Some(gathered) => (gathered.run, gathered.count) = (run, gathered.count + 1),
+            None => self.gathered.push(Gathered { of, run, count: 1, first: self.now }),
+        }
+    }
+
+    /// Starts what was gathered and is due; gives how many runs that are.
+    fn start_gathered(&mut self) -> Result<usize, String> {
+        let mut count = 0;
+        while let Some(due) = self.gathered.iter().position(|gathered| gathered.due() <= self.now) {
+            let run = Run { at: self.now, ..self.gathered.remove(due).run };
+            let n = run.start.n;
+            let expected = self.admit(run);
+            self.is_dropped(n, expected)?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// Which of the rules that judge each event drops it, and the start whose run is named.
+    fn judge(&mut self, run: &Run<'a>) -> Option<Drop> {
         if let Some((key, _)) = run.flow.idempotency {
             let of = run.of("idempotency", Some(key));
             let earlier = self.remembered.iter().find(|(other, _, until)| *other == of && self.now < *until);
             if let Some((_, n, _)) = earlier {
-                return Some(("idempotency", Some(*n)));
+                return Some(("idempotency", *n));
             }
         }
         if let Some(rate) = run.flow.rate {
@@ -377,6 +438,21 @@ impl<'a> Model<'a> {
             }
             self.passed.push((of, self.now));
         }
+        if run.flow.gather.is_some() {
+            self.remember(run, None);
+        }
+        None
+    }
+
+    /// Remembers the key of `idempotency` of a start that no rule has dropped.
+    fn remember(&mut self, run: &Run<'a>, n: Option<usize>) {
+        if let Some((key, within)) = run.flow.idempotency {
+            self.remembered.push((run.of("idempotency", Some(key)), n, self.now + within));
+        }
+    }
+
+    /// Takes a run in, or says that `unique` drops it, and the start whose run is named.
+    fn admit(&mut self, mut run: Run<'a>) -> Option<Drop> {
         let mut replaces = Vec::new();
         if let (Some(of), Some((_, on_conflict))) = (run.unique(), run.flow.unique) {
             let of_key = |other: &Run<'_>| other.is_open() && other.unique() == Some(of);
@@ -393,8 +469,8 @@ impl<'a> Model<'a> {
                 }
             }
         }
-        if let Some((key, within)) = run.flow.idempotency {
-            self.remembered.push((run.of("idempotency", Some(key)), run.start.n, self.now + within));
+        if run.flow.gather.is_none() {
+            self.remember(&run, Some(run.start.n));
         }
         let reason = format!("run n{} takes its place", run.start.n);
         self.runs.push(run);

@@ -25,6 +25,7 @@ pub(super) struct Sequence {
 pub(super) struct Flow {
     pub(super) idempotency: Option<(usize, i64)>,
     pub(super) rate: Option<Rate>,
+    pub(super) gather: Option<Gather>,
     pub(super) unique: Option<(usize, &'static str)>,
     pub(super) has_priority: bool,
     pub(super) start_within: Option<i64>,
@@ -32,6 +33,15 @@ pub(super) struct Flow {
     pub(super) throttle: Option<(Rate, u32)>,
     /// How long its `finally` takes, if it has one.
     pub(super) finally: Option<i64>,
+}
+
+/// `debounce`, or `batch` if there is a greatest number: how long from the last event on, from the first, and the key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gather {
+    pub(super) quiet: Option<i64>,
+    pub(super) within: Option<i64>,
+    pub(super) max: Option<usize>,
+    pub(super) key: Option<usize>,
 }
 
 /// So many in a time.
@@ -109,6 +119,20 @@ fn rate(random: &mut Random) -> Rate {
     Rate { limit: 1 + random.below(3) as u32, per: window(random), key: key(random) }
 }
 
+fn gather(random: &mut Random) -> Gather {
+    let key = key(random);
+    if happens(random, 50) {
+        return Gather { quiet: None, within: Some(window(random)), max: Some(1 + random.below(4)), key };
+    }
+    let quiet = window(random);
+    Gather {
+        quiet: Some(quiet),
+        within: maybe(random, 50, |random| quiet * (1 + random.below(4) as i64)),
+        max: None,
+        key,
+    }
+}
+
 fn flow(random: &mut Random) -> Flow {
     let slots = |random: &mut Random| Slots {
         limit: 1 + random.below(3) as u32,
@@ -120,6 +144,7 @@ fn flow(random: &mut Random) -> Flow {
     Flow {
         idempotency: maybe(random, 20, |random| (random.below(2), window(random))),
         rate: maybe(random, 20, rate),
+        gather: maybe(random, 20, gather),
         unique: maybe(random, 35, |random| (random.below(2), conflict(random))),
         has_priority: happens(random, 40),
         start_within: maybe(random, 25, window),
@@ -201,7 +226,8 @@ impl Sequence {
             all.retain(|shorter| shorter.acts.len() < self.acts.len());
         }
         for flow in 0..self.flows.len() {
-            let without: [fn(&mut Flow) -> bool; 9] = [
+            let without: [fn(&mut Flow) -> bool; 10] = [
+                |flow| flow.gather.take().is_some(),
                 |flow| flow.idempotency.take().is_some(),
                 |flow| flow.rate.take().is_some(),
                 |flow| flow.unique.take().is_some(),
@@ -291,10 +317,12 @@ fn next_instant(random: &mut Random, at: i64, act: &Act, acts: &[(i64, Act)], wi
 }
 
 impl Flow {
-    fn windows(&self) -> impl Iterator<Item = i64> {
+    fn windows(&self) -> impl Iterator<Item = i64> + '_ {
         let throttle = self.throttle.map(|(rate, _)| rate.per / i64::from(rate.limit));
         let rate = self.rate.map(|rate| rate.per);
-        [throttle, rate, self.idempotency.map(|(_, within)| within)].into_iter().flatten()
+        let gather = self.gather.iter().flat_map(|it| [it.quiet, it.within]).flatten();
+        let windows = [throttle, rate, self.idempotency.map(|(_, within)| within)].into_iter().flatten();
+        windows.chain(gather)
     }
 
     fn write(&self, number: usize, text: &mut String) {
@@ -307,6 +335,14 @@ impl Flow {
             rules.push(format!("idempotency: {{within: {within}ms{}}}", keyed(Some(key))));
         }
         rules.extend(self.rate.iter().map(|it| format!("rate_limit: {{{}}}", rate(it))));
+        rules.extend(self.gather.iter().map(|it| {
+            let key = keyed(it.key);
+            match (it.quiet, it.within, it.max) {
+                (_, Some(within), Some(max)) => format!("batch: {{max: {max}, within: {within}ms{key}}}"),
+                (Some(quiet), Some(most), _) => format!("debounce: {{quiet: {quiet}ms, max_wait: {most}ms{key}}}"),
+                (quiet, ..) => format!("debounce: {{quiet: {}ms{key}}}", quiet.unwrap_or(1)),
+            }
+        }));
         if let Some((key, on_conflict)) = self.unique {
             rules.push(format!("unique: {{on_conflict: {on_conflict}{}}}", keyed(Some(key))));
         }
@@ -335,13 +371,17 @@ impl Flow {
         if !rules.is_empty() {
             let _ = writeln!(text, "limits:\n  {}", rules.join("\n  "));
         }
-        text.push_str(STEPS);
+        let mut steps = STEPS.to_owned();
         if let Some(takes) = self.finally {
             let _ = writeln!(
-                text,
+                steps,
                 "finally:\n  - {{id: end, test.call: {{say: '${{ event.data.n }}', takes: {takes}ms}}}}"
             );
         }
+        if self.gather.is_some_and(|it| it.max.is_some()) {
+            steps = steps.replace("event.data", "events[events.length() - 1].data");
+        }
+        text.push_str(&steps);
         text.push_str("---\n");
     }
 }
