@@ -360,21 +360,18 @@ impl Driver {
                 Err(error) => {
                     let workflow = &plan.workflow.name.value;
                     tracing::warn!(workflow, event = row.name, %error, "the key of a limit failed; no run was started");
-                    let dropped = Dropped { why: limits::KEY_FAILED.to_owned(), run: None };
-                    commit.writes.push(Write::Put(dropped.row(now, id)));
-                    let mut refused = refused(newborn.clone(), born_of, now);
-                    commit.writes.append(&mut refused.writes);
-                    commit.runs.append(&mut refused.runs);
-                    return Birth::none(newborn, definition, born_of, Some(Verdict::Drop(dropped)));
+                    let refused = refused(newborn.clone(), born_of, now);
+                    return Birth::offered(
+                        newborn,
+                        definition,
+                        born_of,
+                        Offer { start: Start::wrong(id, now), born, refused },
+                    );
                 }
             }
             if let Some(start) = start.take_if(|start| start.is_gathered()) {
                 let offer = Offer { start, born, refused: Commit::default() };
-                return Birth {
-                    offer: Some(Box::new(offer)),
-                    is_judged: true,
-                    ..Birth::none(newborn, definition, born_of, None)
-                };
+                return Birth::offered(newborn, definition, born_of, offer);
             }
             if limits.has_events() {
                 let events = gathered.unwrap_or_else(|| vec![newborn.trigger.value()]);
@@ -578,11 +575,12 @@ impl Driver {
 }
 
 impl Birth {
-    /// A birth that does not come to pass.
-    fn none(run: Run, definition: Arc<Definition>, born_of: BornOf, verdict: Option<Verdict>) -> Self {
+    /// A birth that does not come to pass, and of which this is to be written.
+    fn offered(run: Run, definition: Arc<Definition>, born_of: BornOf, offer: Offer) -> Self {
         let active = Active::new(run, definition, rows::birth_json(&[]));
         let (commands, records, timers) = Default::default();
-        Birth { active, commands, records, timers, born_of, later: false, offer: None, is_judged: false, verdict }
+        let (offer, is_judged, later, verdict) = (Some(Box::new(offer)), true, false, None);
+        Birth { active, commands, records, timers, born_of, later, offer, is_judged, verdict }
     }
 
     /// Whether its event is gathered with others.

@@ -20,7 +20,7 @@ const UNIQUE: u32 = 18;
 pub(crate) const IDEMPOTENT: &str = "idempotency";
 
 /// The reason of a start that is dropped because the expression of a key fails.
-pub(crate) const KEY_FAILED: &str = "key";
+const KEY_FAILED: &str = "key";
 
 /// The greatest `limit` of a `rate_limit`: the times of so many starts fit a row. The checker refuses more.
 pub const RATE_LIMIT_MAX: u32 = 5_000;
@@ -55,6 +55,8 @@ pub(crate) struct Start {
     /// `debounce` or `batch`.
     gather: Option<Gather>,
     unique: Option<(LimitId, OnConflict)>,
+    /// The expression of a key fails.
+    is_wrong: bool,
 }
 
 /// What becomes of a start.
@@ -140,6 +142,7 @@ impl Start {
             run,
             at: scope.now,
             gather,
+            is_wrong: false,
             idempotency: idempotency.map(|it| Ok((id("idempotency", Some(&it.key))?, it.within.0))).transpose()?,
             rate: rate.map(|it| Ok((id("rate_limit", it.key.as_ref())?, it.limit, it.per.0))).transpose()?,
             unique: unique.map(|it| Ok((id("unique", Some(&it.key))?, it.on_conflict))).transpose()?,
@@ -148,13 +151,20 @@ impl Start {
         Ok(judged.then_some(start))
     }
 
+    /// A start whose keys cannot be evaluated. It is judged like any other, so that what is written for it comes where that
+    /// of others does.
+    pub(crate) fn wrong(run: RunId, at: Time) -> Self {
+        Start { run, at, idempotency: None, rate: None, gather: None, unique: None, is_wrong: true }
+    }
+
     /// The rows that the verdict depends on.
     pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
         let idempotency = self.idempotency.map(|(id, _)| Key::limit(IDEMPOTENCY, id));
         let rate = self.rate.map(|(id, ..)| Key::limit(RATE, id));
         let gather = self.gather.as_ref().map(Gather::row);
         let unique = self.unique.map(|(id, _)| Key::limit(UNIQUE, id));
-        idempotency.into_iter().chain(rate).chain(gather).chain(unique)
+        let wrong = self.is_wrong.then(|| Key::dropped(self.at, self.run));
+        idempotency.into_iter().chain(rate).chain(gather).chain(unique).chain(wrong)
     }
 
     /// Whether its event is gathered with others, if it gets so far.
@@ -171,6 +181,9 @@ impl Start {
 /// Decides on a start and adds the writes to `commit`. Later starts of the same commit see them in `rows`.
 pub(crate) fn admit(start: &Start, rows: &mut Rows, commit: &mut Commit) -> Verdict {
     let drop = |why: &str, run| Verdict::Drop(Dropped { why: why.to_owned(), run });
+    if start.is_wrong {
+        return drop(KEY_FAILED, None);
+    }
     if let Some((id, _)) = start.idempotency
         && let Some(row) = read::<IdempotencyRow>(rows, &Key::limit(IDEMPOTENCY, id))
         && row.until > start.at
@@ -343,7 +356,7 @@ mod tests {
     const ID: LimitId = LimitId([7; 16]);
 
     fn start(n: u8, at: i64) -> Start {
-        Start { run: run(n), at: Time(at), idempotency: None, rate: None, gather: None, unique: None }
+        Start { run: run(n), at: Time(at), idempotency: None, rate: None, gather: None, unique: None, is_wrong: false }
     }
 
     fn judged(start: &Start, rows: &mut Rows) -> Verdict {
