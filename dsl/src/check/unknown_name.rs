@@ -35,6 +35,7 @@ pub(super) fn root(cx: &Context<'_>, place: &Place<'_>, span: Span, name: &str, 
     let elsewhere = match name {
         "event" if batched => Some("with `batch` there are several events: write `events`"),
         "events" if place.moment == Moment::Event => Some("each event is judged by itself: write `event`"),
+        "run" | "vars" if place.moment == Moment::Event => Some("there is no run yet: write what `event` says"),
         "events" => Some("without `batch` or `collect: all` there is one event: write `event`"),
         "error" => Some("`error` exists in the steps of a `catch` and in `finally`"),
         "it" => Some("`it` is the candidate in the `if` of a wait or of `cancel_on`"),

@@ -285,7 +285,7 @@ impl<'c> Infer<'c> {
                 let event = roots::trigger_event(self.cx.project, workflow, None);
                 Some(Type::List(Box::new(event)))
             }
-            "run" => Some(roots::run()),
+            "run" if self.place.moment != Moment::Event => Some(roots::run()),
             "config" => {
                 let values = self.cx.project.settings.config.iter();
                 let fields = values.map(|(name, value)| (name.as_str(), ty::plain(value.ty.clone())));
@@ -349,6 +349,10 @@ impl<'c> Infer<'c> {
 
     fn variable(&mut self, expr: &Expr, name: &Name) -> Typed {
         match self.cx.workflow.vars.get(&*name.text) {
+            Some(_) if self.place.moment == Moment::Event => {
+                self.found.push(unknown_name::root(self.cx, self.place, expr.place(name.at), "vars", false));
+                Typed::unknown()
+            }
             Some(variable) => {
                 let ty = self.cx.variable_type(&name.text);
                 Typed { declared: Some(variable.span), ..Typed::new(ty) }
