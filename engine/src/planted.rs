@@ -68,6 +68,14 @@ bugs! {
     FailureIgnored = "failure-ignored",
     /// What comes into the queue while it is being read is not looked for.
     QueueOverlooked = "queue-overlooked",
+    /// A run that parks keeps its slot.
+    SlotKept = "slot-kept",
+    /// A run that goes on after it was parked takes no slot.
+    SlotNotTaken = "slot-not-taken",
+    /// How far a pace has come is not written down.
+    PaceForgotten = "pace-forgotten",
+    /// A run that has stood in line for too long begins all the same.
+    LateStart = "late-start",
     /// Of the frames that changed only the first is written.
     FrameNotWritten = "frame-not-written",
 }

@@ -84,7 +84,9 @@ impl Driver {
             return self.hold(active);
         }
         if active.is_at_rest() && !active.has_place() && active.run.gone.is_empty() {
-            self.parts.store.release(&[(id, Fence { version: active.committed, epoch: 0 })]);
+            if !planted(Bug::SlotKept) || active.run.is_ended() || active.run.head.terms.is_none() {
+                self.parts.store.release(&[(id, Fence { version: active.committed, epoch: 0 })]);
+            }
             // What it occupied is free for others.
             self.queue_changed |= active.run.head.terms.is_some();
         } else {
@@ -210,7 +212,11 @@ impl Driver {
                 super::inbox::arm(&mut commit, active, &records);
             }
         }
-        let pace = active.pace.take().map(|(of, to)| Write::Raise { key: Key::limit(PACE_RULE, of), to });
+        let pace = active
+            .pace
+            .take()
+            .filter(|_| !planted(Bug::PaceForgotten))
+            .map(|(of, to)| Write::Raise { key: Key::limit(PACE_RULE, of), to });
         commit.writes.extend(pace);
         self.keep_clock(&mut commit, now);
         let ends = active.run.is_ended() && !records.is_empty();
@@ -325,7 +331,9 @@ impl Driver {
         // that is not known to be queued writes it anew.
         self.queue_changed |= !woken.is_empty();
         for (run, frame) in woken {
-            self.wake(run, vec![Input::KeyFreed { frame }], false);
+            // Of one that has ended meanwhile, nothing else takes the row out.
+            let has_ended = self.active.get(&run).is_some_and(|active| active.run.is_ended());
+            self.wake(run, vec![Input::KeyFreed { frame }], has_ended);
         }
         self.step(id);
     }

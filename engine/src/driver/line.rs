@@ -4,6 +4,7 @@ use super::active::Active;
 use super::load::Loaded;
 use super::{Claim, Done, Driver, Loading};
 use crate::ids::RunId;
+use crate::planted::{Bug, planted};
 use crate::run::Input;
 use crate::store::{Commit, CommitError, Fence, Guard, Ready, Write};
 
@@ -26,7 +27,8 @@ impl Driver {
             return self.parts.store.release(&[(id, held)]);
         }
         let guard = Guard::Run { run: id, fence: held };
-        let gate = active.run.head.terms.as_ref().map(|terms| terms.gate_of_woken()).unwrap_or_default();
+        let terms = active.run.head.terms.as_ref().filter(|_| !planted(Bug::SlotNotTaken));
+        let gate = terms.map(|terms| terms.gate_of_woken()).unwrap_or_default();
         let ready = Ready::woken(id);
         let mut commit = Commit { guards: vec![guard], ..Commit::default() };
         commit.writes.extend(active.leave_queue());
@@ -37,22 +39,23 @@ impl Driver {
         self.standby.insert(id, active);
     }
 
-    /// Gives inputs to a run that is in memory while it stands in line. False if it is out of date and was dropped: what
-    /// has not begun is woken by nobody, unless it began before its birth was heard of.
+    /// Gives inputs to a run that is in memory while it stands in line. False if it was dropped: one that has not begun,
+    /// as far as is known here, may have begun before its birth was heard of, and what wakes it may be meant for that.
     pub(super) fn wake_in_line(&mut self, id: RunId, inputs: &[Input], queued: bool) -> bool {
         let Some(mut active) = self.standby.remove(&id) else { return false };
+        if !active.run.has_begun() && (queued || !inputs.is_empty()) {
+            return false;
+        }
         active.queued |= queued;
         active.inputs.extend(inputs.iter().cloned());
         if !active.is_held() {
             self.active.insert(id, active);
             self.step(id);
-        } else if active.run.has_begun() && queued {
+        } else if queued {
             // The row that has woken it again was claimed, and nobody comes through a line who is claimed.
             self.hold(active);
-        } else if active.run.has_begun() || inputs.is_empty() && !queued {
-            self.standby.insert(id, active);
         } else {
-            return false;
+            self.standby.insert(id, active);
         }
         true
     }

@@ -103,6 +103,8 @@ struct Derived {
     wanted: BTreeSet<Key>,
     /// Rows that may be there.
     allowed: BTreeSet<Key>,
+    /// The rows that parked runs had before their last records: they write others when they leave the queue.
+    before: BTreeMap<RunId, Vec<Key>>,
     /// Runs that must be in the queue, with their places.
     runnable: BTreeMap<RunId, Position>,
     /// All runs; true if nothing can be said of their rows.
@@ -151,10 +153,13 @@ impl Check<'_> {
     }
 
     async fn derived(&mut self, mut derived: Derived) -> Result<(), Error> {
+        let mut queued = BTreeSet::new();
         for table in [Table::Queue, Table::Gated] {
             for row in load::scan(self.store, Key::all(table)).await? {
                 let Some((_, run)) = row.key.queued() else { continue };
                 derived.runnable.remove(&run);
+                queued.insert(run);
+                derived.allowed.extend(derived.before.remove(&run).into_iter().flatten());
                 if !derived.runs.contains_key(&run) {
                     self.drop_row("queue", run, row.key);
                 }
@@ -184,6 +189,9 @@ impl Check<'_> {
             }
         }
         for key in derived.wanted {
+            if run_of(&key).is_some_and(|run| queued.contains(&run)) && key.table() != Some(Table::Ended) {
+                continue;
+            }
             let name = match key.table() {
                 Some(Table::Timer) => "timer",
                 Some(Table::Wait) => "wait",
@@ -302,15 +310,15 @@ impl Derived {
         }
         let timers = run.timers().map(|(frame, at)| Key::timer(Due { at, run: run.id, frame }));
         let rows = timers.chain(waits_of(run));
+        let before = loaded.timers.iter().map(|(frame, at)| Key::timer(Due { at: *at, run: run.id, frame: *frame }));
+        let before = before.chain(loaded.waits.iter().cloned());
         if run.version > 0 && run.is_parked() {
             self.wanted.extend(rows);
+            self.before.insert(run.id, before.collect());
             return;
         }
         // It writes them when it parks. Until then the queue brings it on.
-        self.allowed.extend(rows);
-        self.allowed
-            .extend(loaded.timers.iter().map(|(frame, at)| Key::timer(Due { at: *at, run: run.id, frame: *frame })));
-        self.allowed.extend(loaded.waits.iter().cloned());
+        self.allowed.extend(rows.chain(before));
         self.runnable.insert(run.id, run.position);
     }
 }

@@ -89,7 +89,7 @@ impl Example {
         }
         Example {
             name: format!("runs/{}", case.name),
-            plans: case.plans().into_iter().map(|plan| Arc::new(unlimited(plan))).collect(),
+            plans: case.plans().into_iter().map(Arc::new).collect(),
             begin: case.begin(),
             secrets: [("token".to_owned(), Arc::from("s3cret/of the+tests"))].into(),
             watched: case.script.until.as_ref().map_or(0, |until| period(until).0),
@@ -97,8 +97,7 @@ impl Example {
         }
     }
 
-    /// The workflows of a project, each with those that it starts. `limits` have simulations of their own and are left
-    /// out; a workflow that has something else that the engine refuses is none.
+    /// The workflows of a project, each with those that it starts.
     pub(crate) fn of_project(folder: &str) -> Vec<Example> {
         let project = Project::read(crate::folder::input(&root(folder)), &crate::folder::catalog());
         assert!(!project.findings.has_errors(), "{folder}: {:?}", project.findings);
@@ -111,8 +110,8 @@ impl Example {
         for workflow in &project.workflows {
             let name = &workflow.name.value;
             let closure = closure(&project, name);
-            let plans: Option<Vec<Arc<Plan>>> = closure.iter().map(|name| accepted(&project, name)).collect();
-            let Some(plans) = plans else { continue };
+            let plans: Vec<Arc<Plan>> =
+                closure.iter().map(|name| Arc::new(project.plan(name).expect("a project without errors"))).collect();
             let begin = BEGIN.parse().unwrap();
             let watched = plans.iter().flat_map(|plan| cron_of(&plan.workflow)).map(|(pattern, zone, ..)| {
                 let cron = wf_dsl::Schedule::parse(pattern, zone).expect("the schedule of a plan");
@@ -242,20 +241,6 @@ fn closure(project: &Project, name: &str) -> Vec<String> {
         }
     }
     found
-}
-
-/// A workflow's plan without its limits, unless its steps read `events`, which are there because of these.
-fn accepted(project: &Project, name: &str) -> Option<Arc<Plan>> {
-    let plan = project.plan(name).ok()?;
-    let has_events = plan.workflow.limits.as_ref().is_some_and(|limits| limits.value.has_events());
-    (!has_events).then(|| Arc::new(unlimited(plan)))
-}
-
-fn unlimited(mut plan: Plan) -> Plan {
-    if plan.workflow.limits.is_some() {
-        plan.workflow = Workflow { limits: None, ..Workflow::clone(&plan.workflow) };
-    }
-    plan
 }
 
 fn events_of(workflow: &Workflow) -> impl Iterator<Item = &str> {

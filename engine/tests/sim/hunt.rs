@@ -13,7 +13,7 @@ use crate::world::{self, World};
 
 /// The projects whose workflows are examples, from the root of the repository.
 const PROJECTS: [&str; 2] = ["workflows/event-funnel", "tests/examples/language"];
-/// How many of their workflows the engine accepts at least.
+/// How many workflows they have at least.
 const EXAMPLES_MIN: usize = 10;
 /// How many schedules that fail are told of.
 const TOLD_MAX: usize = 20;

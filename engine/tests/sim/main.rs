@@ -32,6 +32,7 @@ mod events;
 mod example;
 mod hunt;
 mod invariants;
+mod limits;
 mod replay;
 mod schedule;
 mod store;

@@ -51,8 +51,8 @@ struct Following {
     /// The visit that each key belongs to, and the other way round.
     visit_of: BTreeMap<String, (Place2, u64)>,
     key_of: BTreeMap<(Place2, u64), String>,
-    /// What each frame sleeps or backs off for.
-    due: BTreeMap<FrameId, Time>,
+    /// What each frame sleeps or backs off for, and the process that recorded it.
+    due: BTreeMap<FrameId, (Time, usize)>,
     waits: BTreeMap<FrameId, Wait>,
     /// Attempts in flight: indexes of `starts`, and their frames.
     open: Vec<(usize, FrameId)>,
@@ -90,8 +90,9 @@ pub(crate) fn tell(seen: &Seen<'_>, history: &History, wrong: &mut Vec<String>) 
             wrong.push(format!("record {number} of run {id} is from {}, but it was {}", record.at, entry.at));
         }
         let limited = is_limited(&told.run, record.frame);
-        if let Some(due) = following.due.remove(&record.frame) {
-            let is_late = record.at.0 > due.0 + LATE_MAX + SLOW_MAX && seen.was_up(due, LATE_MAX + SLOW_MAX);
+        if let Some((due, process)) = following.due.remove(&record.frame) {
+            let span = LATE_MAX + SLOW_MAX;
+            let is_late = record.at.0 > due.0 + span && seen.was_up(process, due, span);
             if is_late && !is_forced(&record.fact) && !limited {
                 wrong.push(format!("run {id} went on at {}, though it was due at {due}: {:?}", record.at, record.fact));
             }
@@ -110,6 +111,9 @@ pub(crate) fn tell(seen: &Seen<'_>, history: &History, wrong: &mut Vec<String>) 
         }
         told.run.apply(record);
         following.follow(seen, &mut told, number, record, wrong);
+        if let Fact::Slept { until: due, .. } | Fact::AttemptFailed { retry_at: due, .. } = &record.fact {
+            following.due.insert(record.frame, (*due, entry.process));
+        }
     }
     for (frame, wait) in following.waits {
         let waits = matches!(told.run.frames.get(&frame).map(|frame| &frame.place), Some(Place::Wait { .. }));
@@ -120,12 +124,14 @@ pub(crate) fn tell(seen: &Seen<'_>, history: &History, wrong: &mut Vec<String>) 
     told
 }
 
-/// Whether a frame may have to wait for a slot of a `for_each`.
+/// Whether a frame may have to wait for a slot, of its run or of a `for_each`.
 fn is_limited(run: &Run, frame: FrameId) -> bool {
-    run.with_parents(frame).skip(1).any(|frame| match &frame.place {
-        Place::Fork { fork, .. } => fork.limit.is_none_or(|limit| limit < fork.total),
-        _ => false,
-    })
+    let gated = run.head.terms.as_ref().is_some_and(|terms| !terms.gate.slots.is_empty());
+    gated
+        || run.with_parents(frame).skip(1).any(|frame| match &frame.place {
+            Place::Fork { fork, .. } => fork.limit.is_none_or(|limit| limit < fork.total),
+            _ => false,
+        })
 }
 
 impl Following {
@@ -158,7 +164,7 @@ impl Following {
                 self.open.push((told.starts.len(), frame));
                 told.starts.push(Start { effect, attempt: *attempt, record: number, closed: None });
             }
-            Fact::AttemptFailed { step, policy, retry_at, .. } => {
+            Fact::AttemptFailed { step, policy, .. } => {
                 let count = self.failures.entry(((frame, step.clone()), *policy)).or_default();
                 *count += 1;
                 let workflow = &seen.plan(id).workflow;
@@ -167,12 +173,10 @@ impl Following {
                 if most.is_some_and(|most| *count >= most) {
                     wrong.push(format!("run {id} goes on after {count} failures, in record {number}: {record:?}"));
                 }
-                self.due.insert(frame, *retry_at);
             }
             Fact::Finished { step, .. } if !self.finished.insert((frame, step.clone())) => {
                 wrong.push(format!("`{step}` of run {id} has finished twice in one visit, in record {number}"));
             }
-            Fact::Slept { until, .. } => drop(self.due.insert(frame, *until)),
             Fact::Waited { step, awaited } => {
                 let entered = told.run.frame(frame).entered;
                 self.waits.insert(frame, Wait { step: step.clone(), awaited: awaited.clone(), entered });

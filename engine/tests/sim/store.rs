@@ -45,6 +45,13 @@ pub(crate) enum Pace {
     Slow,
 }
 
+impl Pace {
+    /// Whether answers take no time.
+    pub(crate) fn is_prompt(self) -> bool {
+        matches!(self, Pace::AtOnce | Pace::Rounds)
+    }
+}
+
 /// The commits of all processes of a schedule, by number: they are counted through.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
@@ -66,14 +73,15 @@ pub(crate) struct Ledger {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
     pub(crate) commit: u64,
-    /// When the commit was asked for.
+    /// When the commit was asked for, and by which process.
     pub(crate) at: Time,
+    pub(crate) process: usize,
 }
 
 impl Ledger {
     fn enter(&mut self, commit: &Commit, at: Time) -> u64 {
         self.made += 1;
-        let entry = Entry { commit: self.made, at };
+        let entry = Entry { commit: self.made, at, process: self.process };
         self.events.extend(commit.events.iter().map(|_| self.made));
         for born in &commit.runs {
             self.rows.insert((born.run, 0), entry);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use wf_engine::store::{Key, Table};
 use wf_engine::{BoxFuture, Clock, Engine, ErrorKind, Event, MemoryStore, RunId, Store, Time};
@@ -55,6 +56,8 @@ pub(crate) struct World {
     /// Everything has come to rest; otherwise it was given up at the horizon.
     pub(crate) quiet: bool,
     pub(crate) now: Time,
+    /// No answer of a store took time.
+    pub(crate) is_prompt: bool,
     /// Commits of the last process.
     pub(crate) writes: usize,
 }
@@ -127,6 +130,7 @@ pub(crate) fn run(example: &Example, schedule: &Schedule) -> World {
         if let End::Rest { quiet } = end {
             let left = MemoryStore::from_rows(store.rows().rows()).unwrap();
             let histories = journal::check(&example.name, &left);
+            check_derived(&left);
             return World {
                 histories,
                 calls: std::mem::take(&mut log.calls.lock().unwrap()),
@@ -135,15 +139,24 @@ pub(crate) fn run(example: &Example, schedule: &Schedule) -> World {
                 ups,
                 quiet,
                 now,
+                is_prompt: schedule.processes.iter().all(|process| process.pace.is_prompt()),
                 writes: store.writes(),
                 store: left,
             };
         }
         rows = store.crash();
-        journal::check(&example.name, &MemoryStore::from_rows(rows.clone()).unwrap());
+        let left = MemoryStore::from_rows(rows.clone()).unwrap();
+        journal::check(&example.name, &left);
+        check_derived(&left);
         now.0 += process.outage + process.jump;
     }
     unreachable!("nothing ends the last process but the end");
+}
+
+/// Rows that follow from others are what they must be.
+fn check_derived(store: &MemoryStore) {
+    let checked = wf_engine::check(store, false).now_or_never().expect("the model answers at once").unwrap();
+    assert!(checked.differences.is_empty(), "{:?}", checked.differences);
 }
 
 /// Resolves when the process is to be killed.
@@ -206,13 +219,12 @@ async fn live(
     reach(clock, Time(example.begin.0 + example.watched)).await;
     let horizon = if example.watched > 0 { CRON_HORIZON } else { HORIZON };
     let quiet = match tokio::time::timeout(horizon, engine.quiet()).await {
+        // An engine that cannot note what it found does not start; whoever started the process ends it.
+        _ if store.broken_at().is_some() => return std::future::pending().await,
         Ok(Ok(())) => true,
         Ok(Err(error)) => panic!("the engine's loop has ended: {error}"),
         Err(_) => false,
     };
-    if store.broken_at().is_some() {
-        return std::future::pending().await;
-    }
     End::Rest { quiet }
 }
 
@@ -233,8 +245,8 @@ async fn acting(engine: Engine, store: SimStore, number: usize, what: What) -> (
     };
     let answer = match told {
         Ok(answer) => Some(answer),
-        Err(error) if error.kind() == ErrorKind::Stopped => panic!("the engine's loop has ended: {error}"),
         Err(_) if store.broken_at().is_some() => None,
+        Err(error) if error.kind() == ErrorKind::Stopped => panic!("the engine's loop has ended: {error}"),
         Err(_) => Some(Answer::Refused),
     };
     (number, answer)
