@@ -70,8 +70,6 @@ bugs! {
     QueueOverlooked = "queue-overlooked",
     /// A run that parks keeps its slot.
     SlotKept = "slot-kept",
-    /// A run that goes on after it was parked takes no slot.
-    SlotNotTaken = "slot-not-taken",
     /// How far a pace has come is not written down.
     PaceForgotten = "pace-forgotten",
     /// A run that has stood in line for too long begins all the same.

@@ -4,7 +4,6 @@ use super::active::Active;
 use super::load::Loaded;
 use super::{Claim, Done, Driver, Loading};
 use crate::ids::RunId;
-use crate::planted::{Bug, planted};
 use crate::run::Input;
 use crate::store::{Commit, CommitError, Fence, Guard, Ready, Write};
 
@@ -27,8 +26,7 @@ impl Driver {
             return self.parts.store.release(&[(id, held)]);
         }
         let guard = Guard::Run { run: id, fence: held };
-        let terms = active.run.head.terms.as_ref().filter(|_| !planted(Bug::SlotNotTaken));
-        let gate = terms.map(|terms| terms.gate_of_woken()).unwrap_or_default();
+        let gate = active.run.head.terms.as_ref().map(|terms| terms.gate_of_woken()).unwrap_or_default();
         let ready = Ready::woken(id);
         let mut commit = Commit { guards: vec![guard], ..Commit::default() };
         commit.writes.extend(active.leave_queue());
