@@ -18,6 +18,6 @@ pub struct Notice<'a> {
     pub workflow: &'a str,
     /// The first run of the chain of runs and events that led to it; itself if nothing did.
     pub origin: RunId,
-    /// What happened.
+    /// What happened; at least one record.
     pub records: &'a [Record],
 }

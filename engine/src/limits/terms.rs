@@ -84,6 +84,12 @@ impl Terms {
         Gate { slots: self.gate.slots.clone(), pace: None }
     }
 
+    /// What holds for a run that has failed and is to go on: its slots. Its start was judged, and its key of `unique` is
+    /// with others.
+    pub(crate) fn of_retried(&self) -> Terms {
+        Terms { gate: self.gate_of_woken(), priority: self.priority, ..Terms::default() }
+    }
+
     /// Where the run stands before it begins.
     pub(crate) fn ready(&self, workflow: u16) -> Ready {
         Ready { workflow, priority: self.priority }

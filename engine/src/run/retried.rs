@@ -159,6 +159,7 @@ impl Run {
         head.next_chunk = head.next_chunk.max(ended.head.next_chunk);
         head.parent.clone_from(&ended.head.parent);
         head.events.clone_from(&ended.head.events);
+        head.terms = ended.head.terms.as_ref().map(|terms| Box::new(terms.of_retried()));
         (head.status, head.ended, head.failure, head.cancel) = (Status::Open, None, None, None);
         head.output = Stored::default();
     }

@@ -219,3 +219,37 @@ async fn replays_begin_at_the_pace_of_a_throttle() {
     let event = operator.event(&replays[0].event.to_string()).await.unwrap();
     assert_eq!((event.runs, event.replay_of), (vec![replays[0]], Some(run.event)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn retried_runs_share_their_slots() {
+    let flow = format!(
+        "workflow: flow\ntriggers: [{{event: go}}]\nevents: {{go: {{data: {{}}}}}}\n\
+         limits: {{concurrency: {{limit: 1}}, unique: {{key: '${{ event.id }}', on_conflict: skip}}}}\n\
+         steps: [{BREAKS}, {{id: slow, test.call: {{takes: 1m}}}}]"
+    );
+    let case = Case::of("operate", flow);
+    let (clock, store) = (VirtualClock::starting_at(case.begin()), MemoryStore::new());
+    let engine = case.engine(&Calls::default()).clock(clock).store(store.clone()).build().await.unwrap();
+    let mut runs = Vec::new();
+    for _ in 0..3 {
+        runs.extend(engine.send(Event::new("go", json!({}))).await.unwrap().runs);
+    }
+    for run in &runs {
+        assert_eq!(engine.wait(*run).await.unwrap().status, Status::Failed);
+    }
+    tokio::time::sleep_until(tokio::time::Instant::now() + Duration::from_secs(3_600)).await;
+    let mut ends = Vec::new();
+    for run in &runs {
+        engine.operator().retry(*run, &Retry { from: None, newest: false }).await.unwrap();
+    }
+    for run in &runs {
+        let report = engine.wait(*run).await.unwrap();
+        assert_eq!(report.status, Status::Finished);
+        ends.extend(report.ended_at);
+    }
+    ends.sort();
+    let apart: Vec<_> = ends.windows(2).map(|ends| ends[1].since(ends[0]).0).collect();
+    assert_eq!(apart, [60_000, 60_000], "one after the other");
+    engine.quiet().await.unwrap();
+    assert_eq!(journal::leftovers(&store), []);
+}
