@@ -68,8 +68,6 @@ bugs! {
     FailureIgnored = "failure-ignored",
     /// What comes into the queue while it is being read is not looked for.
     QueueOverlooked = "queue-overlooked",
-    /// A run that parks keeps its slot.
-    SlotKept = "slot-kept",
     /// How far a pace has come is not written down.
     PaceForgotten = "pace-forgotten",
     /// A run that has stood in line for too long begins all the same.

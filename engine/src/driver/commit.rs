@@ -84,9 +84,7 @@ impl Driver {
             return self.hold(active);
         }
         if active.is_at_rest() && !active.has_place() && active.run.gone.is_empty() {
-            if !planted(Bug::SlotKept) || active.run.is_ended() || active.run.head.terms.is_none() {
-                self.parts.store.release(&[(id, Fence { version: active.committed, epoch: 0 })]);
-            }
+            self.parts.store.release(&[(id, Fence { version: active.committed, epoch: 0 })]);
             // What it occupied is free for others.
             self.queue_changed |= active.run.head.terms.is_some();
         } else {
