@@ -60,6 +60,12 @@ impl Driver {
 
     /// A run that goes on stands in line now.
     pub(super) fn lined_up(&mut self, run: RunId, result: Result<(), CommitError>) {
+        if let Err(error @ (CommitError::NotCommitted(_) | CommitError::Unknown(_))) = &result {
+            // The store takes no commits any more: claimed again, the run would only be held again, for ever.
+            tracing::error!(%run, %error, "a run that was woken could not line up");
+            self.standby.remove(&run);
+            return;
+        }
         self.queue_changed = true;
         // It may have been claimed and gone on before this was heard of.
         let Some(active) = self.standby.get(&run) else { return };
