@@ -91,11 +91,15 @@ impl Damage {
         findings
     }
 
-    /// Takes away what was found in steps whose shape is wrong. `steps` are those of the workflow.
+    /// Takes away what was found in steps whose shape is wrong, and of a part that is itself of the wrong shape. `steps`
+    /// are those of the workflow.
     pub(super) fn clean(&self, steps: &[Step], found: &mut Findings) {
         let damaged: Vec<Span> =
             self.places.iter().filter_map(|(code, place)| innermost(steps, *code, *place)).collect();
-        found.retain(|finding| !damaged.iter().any(|span| span.contains(finding.primary.span)));
+        let is_damaged = |span: Span| {
+            self.places.iter().any(|(_, place)| *place == span) || damaged.iter().any(|around| around.contains(span))
+        };
+        found.retain(|finding| !is_damaged(finding.primary.span));
     }
 
     /// Whether a name that seems not to exist may stand where the reader could not look.
