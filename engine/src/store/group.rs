@@ -24,9 +24,6 @@ pub(super) trait Base {
     fn version(&self, run: RunId) -> Result<Option<u64>, StoreError> {
         let Some(head) = self.get(&Key::head(run))? else { return Ok(None) };
         let head = Head::read(&head).ok_or_else(|| damaged(&Key::head(run)))?;
-        if head.records == 0 && self.get(&Key::journal(run, 0))?.is_none() {
-            return Ok(Some(0)); // the many that stand in line: one key is found faster than the end of a range
-        }
         let Some(last) = self.last(Key::journal_of(run))? else { return Ok(Some(head.records)) };
         let turn = Turn::read(&last.value).zip(last.key.as_journal()).ok_or_else(|| damaged(&last.key))?;
         let (turn, (_, first)) = turn;
