@@ -8,6 +8,7 @@ use crate::case::Case;
 use crate::faulty::Crash;
 use crate::journal;
 use crate::render::{self, Detail};
+use crate::spread::spread;
 use crate::world::{self, Weather, World};
 
 /// The folder of the cases, from this file.
@@ -20,20 +21,12 @@ pub(crate) fn each(check: impl Fn(&Case) + Sync) {
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
     paths.sort();
     assert!(paths.len() >= 60, "{} cases", paths.len());
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let failed = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for core in 0..cores {
-            let mine = paths.iter().skip(core).step_by(cores);
-            let (check, failed) = (&check, &failed);
-            scope.spawn(move || {
-                for path in mine {
-                    // One wrong case must not hide the others; the panic itself is printed where it happens.
-                    if catch_unwind(AssertUnwindSafe(|| check(&Case::read(path)))).is_err() {
-                        failed.lock().unwrap().push(path.file_stem().unwrap().to_owned());
-                    }
-                }
-            });
+    spread(paths.len(), |number| {
+        let path = &paths[number];
+        // One wrong case must not hide the others; the panic itself is printed where it happens.
+        if catch_unwind(AssertUnwindSafe(|| check(&Case::read(path)))).is_err() {
+            failed.lock().unwrap().push(path.file_stem().unwrap().to_owned());
         }
     });
     let failed = failed.into_inner().unwrap();

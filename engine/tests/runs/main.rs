@@ -25,6 +25,7 @@ mod refused;
 mod render;
 mod retention;
 mod secrets;
+mod spread;
 mod states;
 mod virtual_time;
 mod world;

@@ -2,13 +2,13 @@
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, Once, OnceLock};
 
 use crate::campaign;
 use crate::example::Example;
 use crate::invariants::violations;
 use crate::schedule::{Calm, Schedule, VARIANTS};
+use crate::spread::spread;
 use crate::world::{self, World};
 
 /// The projects whose workflows are examples, from the root of the repository.
@@ -128,25 +128,6 @@ fn keep_panics() {
                 before(info);
             }
         }));
-    });
-}
-
-/// Runs `work` for each of `count` numbers, on all cores.
-fn spread(count: usize, work: impl Fn(usize) + Sync) {
-    let next = AtomicUsize::new(0);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..cores {
-            scope.spawn(|| {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= count {
-                        return;
-                    }
-                    work(number);
-                }
-            });
-        }
     });
 }
 

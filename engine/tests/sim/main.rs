@@ -20,6 +20,8 @@ mod journal;
 #[allow(dead_code, reason = "what other tests share may do more than is needed here")]
 #[path = "../runs/kinds.rs"]
 mod kinds;
+#[path = "../runs/spread.rs"]
+mod spread;
 #[path = "../runs/virtual_time.rs"]
 mod virtual_time;
 

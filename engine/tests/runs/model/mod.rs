@@ -13,6 +13,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::campaign;
+use crate::spread::spread;
 use reference::{Checked, Model};
 use sequence::Sequence;
 use trace::Trace;
@@ -58,25 +59,14 @@ fn told(seed: u64, wrong: String) -> String {
 fn limits_do_what_the_reference_does() {
     let only: Option<u64> = std::env::var("WF_LIMITS").ok().map(|seed| seed.parse().expect("a seed is a number"));
     let rounds = campaign::rounds("limits-model");
-    let (next, whole) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let whole = AtomicUsize::new(0);
     let failed = Mutex::new(Vec::new());
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..cores {
-            scope.spawn(|| {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let seed = only.unwrap_or(number as u64);
-                    if number >= only.map_or(rounds, |_| 1) {
-                        return;
-                    }
-                    match judge(&Sequence::of(seed)) {
-                        Ok(Checked::Whole) => drop(whole.fetch_add(1, Ordering::Relaxed)),
-                        Ok(Checked::Until(_)) => {}
-                        Err(wrong) => failed.lock().unwrap().push((seed, wrong)),
-                    }
-                }
-            });
+    spread(only.map_or(rounds, |_| 1), |number| {
+        let seed = only.unwrap_or(number as u64);
+        match judge(&Sequence::of(seed)) {
+            Ok(Checked::Whole) => drop(whole.fetch_add(1, Ordering::Relaxed)),
+            Ok(Checked::Until(_)) => {}
+            Err(wrong) => failed.lock().unwrap().push((seed, wrong)),
         }
     });
     let mut failed = failed.into_inner().unwrap();
