@@ -68,6 +68,20 @@ bugs! {
     FailureIgnored = "failure-ignored",
     /// What comes into the queue while it is being read is not looked for.
     QueueOverlooked = "queue-overlooked",
+    /// A run that parks keeps its slot.
+    SlotKept = "slot-kept",
+    /// Of the runs in a queue, the one with the smallest priority goes first.
+    PriorityReversed = "priority-reversed",
+    /// A key of `unique` is free again when the `finally` of its run begins.
+    UniqueFreed = "unique-freed",
+    /// The keys of `idempotency` are not there any more after a restart.
+    KeysForgotten = "keys-forgotten",
+    /// The window of a `rate_limit` does not slide: it begins with a start, and a new one begins behind its end.
+    RateWindowStands = "rate-window-stands",
+    /// An invoked run goes before the run that invoked it.
+    ChildPruned = "child-pruned",
+    /// An event goes that an open run may look for.
+    EventPruned = "event-pruned",
     /// How far a pace has come is not written down.
     PaceForgotten = "pace-forgotten",
     /// A run that has stood in line for too long begins all the same.

@@ -18,8 +18,8 @@ use crate::once::{self, KeyUse, Told, Wish};
 use crate::planted::{Bug, planted};
 use crate::rows;
 use crate::run::{
-    Awaited, Blob, Command, Cx, Failure, HeldKey, Input, KeyAnswer, Place, Record, Run, Status, Stored, TURN_BYTES,
-    TURN_FRAMES, TURN_RECORDS, TURN_WEIGHT,
+    Awaited, Blob, Command, Cx, Fact, Failure, HeldKey, Input, KeyAnswer, Place, Record, Role, Run, Status, Stored,
+    TURN_BYTES, TURN_FRAMES, TURN_RECORDS, TURN_WEIGHT,
 };
 use crate::store::gate::PACE_RULE;
 use crate::store::{Commit, CommitError, Due, Fence, Guard, InboxKey, Key, Row, Write};
@@ -84,9 +84,12 @@ impl Driver {
             return self.hold(active);
         }
         if active.is_at_rest() && !active.has_place() && active.run.gone.is_empty() {
-            self.parts.store.release(&[(id, Fence { version: active.committed, epoch: 0 })]);
+            let is_limited = active.run.head.terms.is_some();
+            if !planted(Bug::SlotKept) || !is_limited || active.run.is_ended() {
+                self.parts.store.release(&[(id, Fence { version: active.committed, epoch: 0 })]);
+            }
             // What it occupied is free for others.
-            self.queue_changed |= active.run.head.terms.is_some();
+            self.queue_changed |= is_limited;
         } else {
             self.active.insert(id, active);
         }
@@ -218,8 +221,10 @@ impl Driver {
         commit.writes.extend(pace);
         self.keep_clock(&mut commit, now);
         let ends = active.run.is_ended() && !records.is_empty();
+        let is_last = |record: &Record| matches!(record.fact, Fact::Opened { step: None, role: Role::Finally, .. });
+        let frees = ends || (planted(Bug::UniqueFreed) && records.iter().any(is_last));
         flight.records = records;
-        let behind = active.run.head.terms.as_ref().and_then(|terms| terms.unique).filter(|_| ends);
+        let behind = active.run.head.terms.as_ref().and_then(|terms| terms.unique).filter(|_| frees);
         let end = behind.map(|id| (id, active.run.place_behind(id)));
         let offers = offers_of(&mut flight.births);
         active.in_flight = Some(flight);

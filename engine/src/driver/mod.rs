@@ -299,6 +299,12 @@ impl Driver {
         let paused = load::scan(&*store, Key::all_paused()).await?;
         self.paused = paused.iter().filter_map(|row| row.key.as_paused()).collect();
         self.recover_deliveries().await?;
+        if planted(Bug::KeysForgotten) {
+            let mut rows = load::scan(&*store, Key::all(Table::Limit)).await?;
+            rows.retain(|row| row.key.limit_rule() == Some(crate::limits::IDEMPOTENCY));
+            let writes = rows.into_iter().map(|row| crate::store::Write::Delete(row.key)).collect();
+            store.commit(crate::store::Commit { writes, ..Default::default() }).await?;
+        }
         for row in load::scan(&*store, Key::all(Table::Cancel)).await? {
             if planted(Bug::CancelForgotten) {
                 break;

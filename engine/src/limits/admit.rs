@@ -6,13 +6,14 @@ use wf_dsl::{EvalError, Limits, OnConflict, Time};
 use super::gather::{Gather, gather};
 use super::terms::key_id;
 use crate::ids::{Position, RunId};
+use crate::planted::{Bug, planted};
 use crate::rows::{from_bytes, to_bytes};
 use crate::run::{EventScope, Hash};
 use crate::store::gate::PACE_RULE;
 use crate::store::{Commit, Gate, Key, LimitId, ROW_VERSION, Ready, Row, Rows, Write, read_number};
 
 /// The rules in the keys of the rows of limits, beside [`PACE_RULE`].
-const IDEMPOTENCY: u32 = 16;
+pub(crate) const IDEMPOTENCY: u32 = 16;
 const RATE: u32 = 17;
 const UNIQUE: u32 = 18;
 
@@ -193,7 +194,10 @@ pub(crate) fn admit(start: &Start, rows: &mut Rows, commit: &mut Commit) -> Verd
     if let Some((id, limit, per)) = start.rate {
         let key = Key::limit(RATE, id);
         let mut times = read::<RateRow>(rows, &key).map(times).unwrap_or_default();
-        times.retain(|time| start.at.0.saturating_sub(*time) < per);
+        let is_over = |time: &i64| start.at.0.saturating_sub(*time) >= per;
+        if !planted(Bug::RateWindowStands) || times.first().is_some_and(is_over) {
+            times.retain(|time| !is_over(time) && !planted(Bug::RateWindowStands));
+        }
         if times.len() >= limit as usize {
             return drop("rate_limit", None);
         }

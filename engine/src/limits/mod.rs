@@ -6,7 +6,8 @@ mod terms;
 
 pub use admit::RATE_LIMIT_MAX;
 pub(crate) use admit::{
-    Arrival, Dropped, First, IDEMPOTENT, Start, Verdict, admit, is_over, open_under, replaced_by, settle, unique_row,
+    Arrival, Dropped, First, IDEMPOTENCY, IDEMPOTENT, Start, Verdict, admit, is_over, open_under, replaced_by, settle,
+    unique_row,
 };
 pub(crate) use gather::{Flush, GATHERED, Gathering, flush, timer_for};
 pub use gather::{GATHERED_BYTES_MAX, GATHERED_MAX};

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use wf_dsl::{EvalError, Form, Limits, OnConflict, Time, Value};
 
+use crate::planted::{Bug, planted};
 use crate::run::EventScope;
 use crate::store::{Gate, LimitId, Pace, Ready, Slot};
 
@@ -92,7 +93,8 @@ impl Terms {
 
     /// Where the run stands before it begins.
     pub(crate) fn ready(&self, workflow: u16) -> Ready {
-        Ready { workflow, priority: self.priority }
+        let priority = if planted(Bug::PriorityReversed) { 2 * MIDDLE as u8 - self.priority } else { self.priority };
+        Ready { workflow, priority }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::ids::{FrameId, Position, RunId};
 use crate::kind::StepError;
 use crate::limits;
 use crate::once::KEY_RETENTION;
+use crate::planted::{Bug, planted};
 use crate::registry::Registry;
 use crate::rows::{self, EventRow};
 use crate::run::{Caller, Fact, Run, Status};
@@ -230,7 +231,7 @@ impl Pass {
 
     /// Whether nobody needs a run that ended long ago.
     async fn is_forgotten(&self, head: &Row, status: u8) -> Result<bool, Error> {
-        let parent = self.parent(head).await?;
+        let parent = self.parent(head).await?.filter(|_| !planted(Bug::ChildPruned));
         let Some(Caller { run: parent, .. }) = parent else { return Ok(status != Status::Failed as u8) };
         // One that was invoked goes with the run that invoked it.
         Ok(load::one(&*self.store, Key::head(parent)).await?.is_none())
@@ -391,7 +392,7 @@ impl Pass {
                 }
                 let is_needed =
                     floors.as_ref().is_some_and(|floors| inbox.iter().any(|key| floors.may_need(*key, position)));
-                if is_needed {
+                if is_needed && !planted(Bug::EventPruned) {
                     continue;
                 }
             }

@@ -14,6 +14,7 @@ pub(crate) struct LoggedEvent {
     #[serde(default)]
     pub(crate) sender_id: Option<String>,
     pub(crate) name: String,
+    pub(crate) data: Json,
     pub(crate) ts: Time,
     pub(crate) received: Time,
     #[serde(default)]

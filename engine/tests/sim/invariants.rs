@@ -11,7 +11,9 @@ use wf_engine::{DEDUPE_DAYS, EventId, FrameId, Position, RunId};
 use crate::events::{LoggedEvent, Rows};
 use crate::example::{Example, What, cron_of};
 use crate::limits;
+use crate::pruned;
 use crate::replay::{self, Told};
+use crate::starts;
 use crate::world::{Answer, World};
 
 /// The frame of the timer of an event that was sent for later.
@@ -67,6 +69,8 @@ pub(crate) fn violations(example: &Example, world: &World) -> Vec<String> {
     schedules(&seen, &mut wrong);
     cancels(&seen, &mut wrong);
     limits::check(&seen, &mut wrong);
+    starts::check(&seen, &mut wrong);
+    pruned::check(&seen, &mut wrong);
     wrong
 }
 

@@ -8,7 +8,7 @@ use wf_engine::run::Fact;
 use wf_engine::store::{Key, Table};
 use wf_engine::{Position, RunId};
 
-use crate::invariants::{SLOW_MAX, Seen};
+use crate::invariants::{LATE_MAX, SLOW_MAX, Seen};
 
 /// A run that has begun under limits.
 struct Begun<'a> {
@@ -25,8 +25,10 @@ pub(crate) fn check(seen: &Seen<'_>, wrong: &mut Vec<String>) {
     let mut begun: Vec<Begun<'_>> = seen.runs.keys().filter_map(|run| begun(seen, *run)).collect();
     begun.sort_by_key(|begun| begun.from);
     slots(seen, wrong);
+    idle(seen, wrong);
     unique(&begun, wrong);
     order(&begun, wrong);
+    ranks(seen, &begun, wrong);
     paces(seen, &begun, wrong);
     for Begun { run, terms, at, .. } in &begun {
         if terms.start_by.is_some_and(|start_by| *at >= start_by) {
@@ -80,6 +82,54 @@ fn slots(seen: &Seen<'_>, wrong: &mut Vec<String>) {
     }
 }
 
+/// Nobody stands in the queue while there are slots for it: a run that has begun leaves its slots when it parks and ends.
+fn idle(seen: &Seen<'_>, wrong: &mut Vec<String>) {
+    let ups = &seen.world.ups;
+    if ups.iter().zip(ups.iter().skip(1)).any(|(up, next)| next.from < up.until) {
+        return; // the clock was set back
+    }
+    let mut busy: BTreeMap<_, Vec<(Time, Time)>> = BTreeMap::new();
+    for told in seen.runs.values() {
+        for slot in told.run.head.terms.iter().flat_map(|terms| &terms.gate.slots) {
+            let spans = told.busy.iter().map(|(from, until)| (*from, until.unwrap_or(seen.world.now)));
+            busy.entry(slot.of.0).or_default().extend(spans);
+        }
+    }
+    for (id, told) in &seen.runs {
+        let Some(terms) = told.run.head.terms.as_ref() else { continue };
+        if terms.gate.slots.is_empty() || terms.gate.pace.is_some() || terms.unique.is_some() {
+            continue;
+        }
+        let begun = told.busy.first().map(|(from, _)| *from);
+        let until = begun.or(told.run.head.ended).unwrap_or(seen.world.now);
+        for up in ups {
+            let (from, until) = (told.run.head.started.max(up.from), until.min(up.until));
+            if from >= until {
+                continue;
+            }
+            // It is enough to look when something changes.
+            let spans = || terms.gate.slots.iter().filter_map(|slot| Some((slot.limit, busy.get(&slot.of.0)?)));
+            let changes = spans().flat_map(|(_, spans)| spans.iter().flat_map(|(from, until)| [*from, *until]));
+            let mut instants: Vec<Time> = changes.filter(|at| from < *at && *at < until).chain([from, until]).collect();
+            instants.sort_unstable();
+            let mut free_since = None;
+            for at in instants {
+                let is_full = spans().any(|(limit, spans)| {
+                    spans.iter().filter(|(from, until)| *from <= at && at < *until).count() >= limit as usize
+                });
+                let since = *free_since.get_or_insert(at);
+                if at.0 - since.0 > LATE_MAX + SLOW_MAX {
+                    wrong.push(format!("run {id} stood in the queue from {since} to {at}, though there were slots"));
+                    return;
+                }
+                if is_full {
+                    free_since = None;
+                }
+            }
+        }
+    }
+}
+
 /// Of the runs with one key, one begins after the other has ended.
 fn unique(begun: &[Begun<'_>], wrong: &mut Vec<String>) {
     let mut last = BTreeMap::new();
@@ -107,6 +157,40 @@ fn order(begun: &[Begun<'_>], wrong: &mut Vec<String>) {
     }
 }
 
+/// Where one goes after the other, none goes before one of a greater priority that was in the queue when it was claimed:
+/// not before another one that had its slot began its last attempt.
+fn ranks(seen: &Seen<'_>, begun: &[Begun<'_>], wrong: &mut Vec<String>) {
+    let ledger = &seen.world.ledger;
+    let born: BTreeMap<RunId, u64> = ledger.starts.iter().map(|start| (start.run, start.commit)).collect();
+    let single = |terms: &Terms| terms.gate.slots.iter().find(|slot| slot.limit == 1).map(|slot| slot.of.0);
+    let mut attempts: BTreeMap<_, Vec<(u64, RunId)>> = BTreeMap::new();
+    for history in &seen.world.histories {
+        let told = &seen.runs[&history.id];
+        let slots = told.run.head.terms.iter().flat_map(|terms| &terms.gate.slots);
+        for slot in slots.filter(|_| !told.is_cancelled) {
+            let records = (0..).zip(&history.records);
+            let starts = records.filter(|(_, record)| matches!(record.fact, Fact::AttemptStarted { .. }));
+            let commits = starts.filter_map(|(number, _)| ledger.of_record(history.id, number));
+            attempts.entry(slot.of.0).or_default().extend(commits.map(|entry| (entry.commit, history.id)));
+        }
+    }
+    for (number, first) in begun.iter().enumerate() {
+        let Some(slot) = single(first.terms).filter(|_| first.terms.unique.is_none()) else { continue };
+        let before = attempts.get(&slot).into_iter().flatten();
+        let before = before.filter(|(commit, run)| *commit < first.from && *run != first.run);
+        let Some(claimed_after) = before.map(|(commit, _)| *commit).max() else { continue };
+        let overtaken = begun[number + 1..].iter().find(|next| {
+            next.run.workflow == first.run.workflow
+                && next.terms.gate.lane() == first.terms.gate.lane()
+                && next.terms.priority < first.terms.priority
+                && born.get(&next.run).is_some_and(|born| *born < claimed_after)
+        });
+        if let Some(next) = overtaken {
+            wrong.push(format!("run {} began before {}, which has a greater priority", first.run, next.run));
+        }
+    }
+}
+
 /// Beginnings keep their pace: of those of one key, no more than `burst` and one for each interval.
 fn paces(seen: &Seen<'_>, begun: &[Begun<'_>], wrong: &mut Vec<String>) {
     let slack = if seen.world.is_prompt { 0 } else { SLOW_MAX };
@@ -122,7 +206,9 @@ fn paces(seen: &Seen<'_>, begun: &[Begun<'_>], wrong: &mut Vec<String>) {
                 let intervals = (between + 1).saturating_sub(u64::from(burst));
                 // The pace is kept in microseconds, and begins are noted in milliseconds.
                 let least = i64::try_from(intervals * every_us / 1_000).unwrap_or(i64::MAX) - 1;
-                if last.at.0 - first.at.0 + slack < least {
+                // What the store knows of a pace may have gone when it was over, before the clock was set back.
+                let is_forgotten = last.at < first.at && seen.world.retention.is_some();
+                if last.at.0 - first.at.0 + slack < least && !is_forgotten {
                     wrong.push(format!(
                         "{between} runs after {} began within {} ms",
                         first.run,

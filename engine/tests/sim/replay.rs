@@ -25,6 +25,8 @@ pub(crate) struct Told {
     pub(crate) is_cancelled: bool,
     /// The attempts that are on record.
     starts: Vec<Start>,
+    /// From when to when it executed.
+    pub(crate) busy: Vec<(Time, Option<Time>)>,
     /// When something was recorded last.
     pub(crate) last: Time,
     /// When steps succeeded under explicit keys.
@@ -75,6 +77,7 @@ pub(crate) fn tell(seen: &Seen<'_>, history: &History, wrong: &mut Vec<String>) 
         sent: Vec::new(),
         sends_once,
         is_cancelled: false,
+        busy: Vec::new(),
         last: history.records.last().map_or(Time(0), |record| record.at),
         starts: Vec::new(),
         successes: Vec::new(),
@@ -110,6 +113,13 @@ pub(crate) fn tell(seen: &Seen<'_>, history: &History, wrong: &mut Vec<String>) 
             told.successes.push((step.clone(), key, record.at));
         }
         told.run.apply(record);
+        let is_busy = told.run.has_begun() && !told.run.is_ended() && !told.run.is_parked();
+        let open = told.busy.last_mut().filter(|(_, until)| until.is_none());
+        match (open, is_busy) {
+            (None, true) => told.busy.push((record.at, None)),
+            (Some((_, until)), false) => *until = Some(record.at),
+            _ => {}
+        }
         following.follow(seen, &mut told, number, record, wrong);
         if let Fact::Slept { until: due, .. } | Fact::AttemptFailed { retry_at: due, .. } = &record.fact {
             following.due.insert(record.frame, (*due, entry.process));

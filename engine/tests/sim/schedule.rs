@@ -1,6 +1,6 @@
 //! Schedules: what happens to an example, and what goes wrong meanwhile. All of it follows from a seed.
 
-use wf_engine::Time;
+use wf_engine::{Period, Time};
 
 use crate::chance::{self, Random, happens, one};
 use crate::example::{Act, Example, What};
@@ -8,6 +8,9 @@ use crate::store::{Fault, Pace};
 
 /// In how many ways an example is run when nothing goes wrong; a seed disturbs one of them.
 pub(crate) const VARIANTS: u64 = 8;
+
+/// How long things are kept that nobody needs: shorter than most waits, and longer.
+const RETENTIONS: [Period; 3] = [Period(600_000), Period(2 * 3_600_000), Period(86_400_000)];
 
 /// How a process ends, if it does not live to the end.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +39,8 @@ pub(crate) struct Schedule {
     pub(crate) seed: u64,
     pub(crate) acts: Vec<Act>,
     pub(crate) processes: Vec<Process>,
+    /// How long things are kept that nobody needs; none is for good.
+    pub(crate) retention: Option<Period>,
 }
 
 /// What is known of a variant that went its way undisturbed.
@@ -53,7 +58,7 @@ impl Schedule {
     pub(crate) fn calm(example: &Example, variant: u64) -> Schedule {
         let acts = example.acts(&mut chance::random(&example.name, variant, "acts"));
         let process = Process { pace: Pace::AtOnce, death: None, outage: 0, jump: 0 };
-        Schedule { seed: variant, acts, processes: vec![process] }
+        Schedule { seed: variant, acts, processes: vec![process], retention: None }
     }
 
     /// The disturbance of a variant that belongs to a seed.
@@ -95,7 +100,9 @@ impl Schedule {
         let deaths = downs.count() + *one(random, &[0, 1, 1, 1, 2, 2, 3]);
         let mut processes: Vec<Process> = (0..deaths).map(|_| dying(random, example, calm)).collect();
         processes.push(Process { pace: pace(random), death: None, outage: 0, jump: 0 });
-        Schedule { seed, acts, processes }
+        let random = &mut chance::random(&example.name, seed, "retention");
+        let retention = happens(random, 30).then(|| *one(random, &RETENTIONS));
+        Schedule { seed, acts, processes, retention }
     }
 }
 

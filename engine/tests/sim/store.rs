@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use serde::Deserialize;
 use tokio::sync::Notify;
 use wf_engine::store::{
     Answer, Claims, Commit, CommitError, Decide, Fence, Health, Key, Receipt, Row, StoreError, Table, Write,
@@ -15,6 +16,7 @@ use wf_engine::{BoxFuture, Clock, MemoryStore, RunId, Store, Time};
 
 use crate::bugs;
 use crate::chance::Random;
+use crate::pruned::{self, Pruned};
 
 /// How long a process whose store takes no commits is left alone, at most, in milliseconds.
 const PATIENCE_MS: usize = 3_000;
@@ -67,6 +69,39 @@ pub(crate) struct Ledger {
     pub(crate) process: usize,
     /// The commit of each event, in the order of their positions.
     pub(crate) events: Vec<u64>,
+    /// What became of starts, in order.
+    pub(crate) starts: Vec<Start>,
+    /// What retention took.
+    pub(crate) pruned: Pruned,
+    /// The latest time at which there was a commit.
+    latest: Time,
+}
+
+/// A run that was born, or was to be.
+#[derive(Clone, Debug)]
+pub(crate) struct Start {
+    pub(crate) commit: u64,
+    pub(crate) run: RunId,
+    /// When it was accepted or dropped.
+    pub(crate) at: Time,
+    pub(crate) dropped: Option<Dropped>,
+    /// No commit before it was later than this.
+    pub(crate) latest: Time,
+}
+
+impl Start {
+    /// The rule that dropped it.
+    pub(crate) fn why(&self) -> Option<&str> {
+        self.dropped.as_ref().map(|dropped| dropped.why.as_str())
+    }
+}
+
+/// Why there is no run.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Dropped {
+    pub(crate) why: String,
+    #[serde(default)]
+    pub(crate) run: Option<RunId>,
 }
 
 /// A row of records that was committed.
@@ -82,6 +117,8 @@ impl Ledger {
     fn enter(&mut self, commit: &Commit, at: Time) -> u64 {
         self.made += 1;
         let entry = Entry { commit: self.made, at, process: self.process };
+        self.latest = self.latest.max(at);
+        self.enter_starts(commit, at);
         self.events.extend(commit.events.iter().map(|_| self.made));
         for born in &commit.runs {
             self.rows.insert((born.run, 0), entry);
@@ -94,11 +131,31 @@ impl Ledger {
         self.made
     }
 
+    fn enter_starts(&mut self, commit: &Commit, at: Time) {
+        let dropped = commit.writes.iter().filter_map(|write| match write {
+            Write::Put(row) => {
+                let (_, run) = row.key.as_dropped()?;
+                Some((run, serde_json::from_slice(&row.value[1..]).expect("a drop is JSON")))
+            }
+            _ => None,
+        });
+        let dropped: BTreeMap<RunId, Dropped> = dropped.collect();
+        // What stands for an invoked run that was dropped is no start of its own.
+        let born = commit.runs.iter().map(|born| born.run).filter(|run| !dropped.contains_key(run));
+        let mut starts: Vec<_> = born.map(|run| (run, None)).collect();
+        starts.extend(dropped.into_iter().map(|(run, dropped)| (run, Some(dropped))));
+        starts.sort_by_key(|(run, _)| commit.events.iter().position(|event| event.id == run.event));
+        let (commit, latest) = (self.made, self.latest);
+        self.starts.extend(starts.into_iter().map(|(run, dropped)| Start { commit, run, at, dropped, latest }));
+    }
+
     /// What was made after this commit is gone.
     fn forget_after(&mut self, last: u64) {
         self.rows.retain(|_, entry| entry.commit <= last);
         self.answered.retain(|commit, _| *commit <= last);
         self.events.retain(|commit| *commit <= last);
+        self.starts.retain(|start| start.commit <= last);
+        self.pruned.forget_after(last);
         self.synced = last;
     }
 
@@ -225,6 +282,7 @@ impl SimStore {
     /// Makes a write, which gives its answer and the commit that it came to.
     fn write<T: Send + 'static>(
         &self,
+        doomed: &[Key],
         make: impl FnOnce() -> (Result<T, CommitError>, Commit),
     ) -> BoxFuture<'static, Result<T, CommitError>> {
         let fault = {
@@ -252,11 +310,18 @@ impl SimStore {
             };
             return self.later(Err(error), None);
         }
+        let gone = pruned::gone_with(&self.inner, doomed);
         let (answer, commit) = make();
         if answer.is_err() {
             return self.later(answer, None);
         }
-        let number = self.ledger.lock().unwrap().enter(&commit, self.clock.now());
+        let now = self.clock.now();
+        let number = {
+            let mut ledger = self.ledger.lock().unwrap();
+            let number = ledger.enter(&commit, now);
+            ledger.pruned.enter(number, now, gone);
+            number
+        };
         self.state().commits.push((number, commit));
         match fault {
             Some(Fault::CrashAfter) => {
@@ -360,14 +425,19 @@ impl Delay {
 
 impl Store for SimStore {
     fn commit(&self, commit: Commit) -> BoxFuture<'static, Result<Receipt, CommitError>> {
-        self.write(|| {
+        let deleted = commit.writes.iter().filter_map(|write| match write {
+            Write::Delete(key) => Some(key.clone()),
+            _ => None,
+        });
+        let deleted: Vec<Key> = deleted.collect();
+        self.write(&deleted, || {
             let made = self.inner.commit(commit.clone()).now_or_never().expect("the model answers at once");
             (made, commit)
         })
     }
 
     fn decide(&self, keys: Vec<Key>, decide: Decide) -> BoxFuture<'static, Result<(Receipt, Answer), CommitError>> {
-        self.write(|| {
+        self.write(&[], || {
             let decided = Arc::new(Mutex::new(Commit::default()));
             let seen = decided.clone();
             let watched: Decide = Box::new(move |rows| {

@@ -8,11 +8,12 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use wf_engine::store::{Key, Table};
-use wf_engine::{BoxFuture, Clock, Engine, ErrorKind, Event, MemoryStore, RunId, Store, Time};
+use wf_engine::{BoxFuture, Clock, Engine, ErrorKind, Event, MemoryStore, Period, Retention, RunId, Store, Time};
 
 use crate::chance;
 use crate::example::{Act, Example, What};
 use crate::journal::{self, History};
+use crate::pruned;
 use crate::schedule::{Death, Schedule};
 use crate::store::{Ledger, SimStore};
 use crate::virtual_time::VirtualClock;
@@ -47,7 +48,12 @@ pub(crate) struct Up {
 
 /// What came of a schedule.
 pub(crate) struct World {
+    /// Everything that ever was: what is there, and what retention took.
     pub(crate) store: MemoryStore,
+    /// How long things are kept that nobody needs, if not for good.
+    pub(crate) retention: Option<Period>,
+    /// Whether all of that was over at the end.
+    pub(crate) has_waited: bool,
     pub(crate) histories: Vec<History>,
     pub(crate) calls: Vec<Call>,
     pub(crate) ledger: Ledger,
@@ -109,15 +115,14 @@ pub(crate) fn run(example: &Example, schedule: &Schedule) -> World {
                 .kinds(kinds.iter().cloned())
                 .shared_plans(example.plans.iter().cloned())
                 .secrets(example.secrets.clone())
-                // The checks look at everything that ever was.
-                .retention(None)
+                .retention(schedule.retention.map(|kept| Retention { runs: kept, events: kept }))
                 .seed(schedule.seed << 20 | number << 16);
             let from = now;
             let end = tokio::select! {
                 biased;
                 () = store.died() => End::Crash,
                 () = killed(&clock, at) => End::Crash,
-                end = live(example, builder, &clock, &store, &mut acts) => end,
+                end = live(example, builder, schedule.retention, (&clock, &store), &mut acts) => end,
             };
             now = clock.now();
             ups.push(Up { from, until: store.broken_at().unwrap_or(now) });
@@ -129,19 +134,23 @@ pub(crate) fn run(example: &Example, schedule: &Schedule) -> World {
         log.process.fetch_add(1, Ordering::Relaxed);
         if let End::Rest { quiet } = end {
             let left = MemoryStore::from_rows(store.rows().rows()).unwrap();
-            let histories = journal::check(&example.name, &left);
+            journal::check(&example.name, &left);
             check_derived(&left);
+            let ledger = std::mem::take(&mut *log.ledger.lock().unwrap());
+            let everything = ledger.pruned.added_to(&left);
             return World {
-                histories,
+                histories: journal::check(&example.name, &everything),
                 calls: std::mem::take(&mut log.calls.lock().unwrap()),
-                ledger: std::mem::take(&mut log.ledger.lock().unwrap()),
+                ledger,
+                retention: schedule.retention,
+                has_waited: quiet && waits_for_retention(example, schedule.retention).is_some(),
                 acts,
                 ups,
                 quiet,
                 now,
                 is_prompt: schedule.processes.iter().all(|process| process.pace.is_prompt()),
                 writes: store.writes(),
-                store: left,
+                store: everything,
             };
         }
         rows = store.crash();
@@ -177,8 +186,8 @@ async fn reach(clock: &VirtualClock, at: Time) {
 async fn live(
     example: &Example,
     builder: wf_engine::Builder,
-    clock: &VirtualClock,
-    store: &SimStore,
+    retention: Option<Period>,
+    (clock, store): (&VirtualClock, &SimStore),
     acts: &mut [(Act, Option<Answer>)],
 ) -> End {
     let engine = match builder.build().await {
@@ -218,14 +227,26 @@ async fn live(
     }
     reach(clock, Time(example.begin.0 + example.watched)).await;
     let horizon = if example.watched > 0 { CRON_HORIZON } else { HORIZON };
-    let quiet = match tokio::time::timeout(horizon, engine.quiet()).await {
-        // An engine that cannot note what it found does not start; whoever started the process ends it.
-        _ if store.broken_at().is_some() => return std::future::pending().await,
-        Ok(Ok(())) => true,
-        Ok(Err(error)) => panic!("the engine's loop has ended: {error}"),
-        Err(_) => false,
-    };
-    End::Rest { quiet }
+    let mut wait = waits_for_retention(example, retention);
+    loop {
+        let quiet = match tokio::time::timeout(horizon, engine.quiet()).await {
+            // An engine that cannot note what it found does not start; whoever started the process ends it.
+            _ if store.broken_at().is_some() => return std::future::pending().await,
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => panic!("the engine's loop has ended: {error}"),
+            Err(_) => false,
+        };
+        match wait.take().filter(|_| quiet) {
+            Some(wait) => reach(clock, Time(clock.now().0 + wait)).await,
+            None => return End::Rest { quiet },
+        }
+    }
+}
+
+/// How long it takes until retention has taken all that nobody needs, in milliseconds. Schedules begin more meanwhile.
+fn waits_for_retention(example: &Example, retention: Option<Period>) -> Option<i64> {
+    let kept = retention.filter(|_| example.watched == 0)?;
+    Some(kept.0 + 2 * pruned::LEFT_MAX)
 }
 
 /// Does one thing; none if whoever did it has to try again.
