@@ -4,6 +4,7 @@ use super::active::Active;
 use super::load::Loaded;
 use super::{Claim, Done, Driver, Loading};
 use crate::ids::RunId;
+use crate::planted::{Bug, planted};
 use crate::run::Input;
 use crate::store::{Commit, CommitError, Fence, Guard, Ready, Write};
 
@@ -58,8 +59,12 @@ impl Driver {
         true
     }
 
-    /// A run that goes on stands in line now.
+    /// A run that goes on stands in line now. What is held of it is its claim from before: a look at the queue that is under
+    /// way may have taken it through its gate, and that is not to be given back.
     pub(super) fn lined_up(&mut self, run: RunId, result: Result<(), CommitError>) {
+        if self.claiming && !planted(Bug::PassGivenBack) {
+            return self.lined.push((run, result));
+        }
         if let Err(error @ (CommitError::NotCommitted(_) | CommitError::Unknown(_))) = &result {
             // The store takes no commits any more: claimed again, the run would only be held again, for ever.
             tracing::error!(%run, %error, "a run that was woken could not line up");

@@ -181,6 +181,8 @@ pub(crate) struct Driver {
     loading: HashMap<RunId, Loading>,
     /// Runs that stand in line.
     standby: HashMap<RunId, Active>,
+    /// Runs that have come to stand in line while the queue was looked at.
+    lined: Vec<(RunId, Result<(), CommitError>)>,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
     timers: Timers,
     claiming: bool,
@@ -220,6 +222,7 @@ impl Driver {
             active: HashMap::new(),
             loading: HashMap::new(),
             standby: HashMap::new(),
+            lined: Vec::new(),
             work: FuturesUnordered::new(),
             timers: Timers::unread(),
             claiming: false,
@@ -486,6 +489,7 @@ impl Driver {
             }
             Err(error) => tracing::error!(%error, "the queue cannot be read"),
         }
+        std::mem::take(&mut self.lined).into_iter().for_each(|(run, result)| self.lined_up(run, result));
     }
 
     // ── waking ──────────────────────────────────────────────────────────
@@ -540,7 +544,11 @@ impl Driver {
             return;
         }
         if claim.is_none() && Driver::is_in_line(&loaded, &inputs, queued) {
-            return self.parts.store.release(&[(id, Fence::default())]);
+            // Without a row that was claimed, what is held of it was taken through its gate, and is on its way here.
+            if queued {
+                self.parts.store.release(&[(id, Fence::default())]);
+            }
+            return;
         }
         let begun = loaded.run.has_begun();
         let mut active = Active::loaded(*loaded, queued);
