@@ -3,10 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 use wf_dsl::{Time, Type};
 
-#[path = "../../../dsl/tests/mutate/random.rs"]
-mod random;
-
-pub(crate) use random::Random;
+pub(crate) use crate::random::Random;
 
 /// Distances between instants that matter, in milliseconds.
 const SPANS: [i64; 14] = [

@@ -11,6 +11,7 @@ use wf_engine::{StepKind, Type};
 use crate::case::{Case, period};
 use crate::chance::{self, Random, happens, one};
 use crate::kinds::{self, Calls};
+use crate::sequence::Sequence;
 use crate::witness;
 
 /// When the virtual time of a project's examples begins: a day before the clocks of Europe go forward.
@@ -66,10 +67,15 @@ impl Example {
             std::fs::read_dir(root("tests/runs")).unwrap().map(|entry| entry.unwrap().path()).collect();
         paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
         paths.sort();
-        paths.iter().map(|path| Example::of_case(&Case::read(path))).collect()
+        paths.iter().map(|path| Example::of_case("runs", &Case::read(path))).collect()
     }
 
-    fn of_case(case: &Case) -> Example {
+    /// Limits by chance, as the model of limits has them.
+    pub(crate) fn of_limits(seed: u64) -> Example {
+        Example::of_case("limits", &Case::of(seed.to_string(), Sequence::of(seed).text()))
+    }
+
+    fn of_case(folder: &str, case: &Case) -> Example {
         let mut acts = Vec::new();
         for (number, entry) in case.script.script.iter().enumerate() {
             let what = if let Some(name) = &entry.send {
@@ -88,7 +94,7 @@ impl Example {
             acts.push(Act { at: entry.after().0, what });
         }
         Example {
-            name: format!("runs/{}", case.name),
+            name: format!("{folder}/{}", case.name),
             plans: case.plans().into_iter().map(Arc::new).collect(),
             begin: case.begin(),
             secrets: [("token".to_owned(), Arc::from("s3cret/of the+tests"))].into(),

@@ -15,6 +15,8 @@ use crate::world::{self, World};
 const PROJECTS: [&str; 2] = ["workflows/event-funnel", "tests/examples/language"];
 /// How many workflows they have at least.
 const EXAMPLES_MIN: usize = 10;
+/// How many schedules each example of limits gets.
+const OF_LIMITS: usize = 4;
 /// How many schedules that fail are told of.
 const TOLD_MAX: usize = 20;
 
@@ -43,7 +45,10 @@ fn examples() -> Vec<(Example, usize)> {
     let examples: Vec<Example> = PROJECTS.iter().flat_map(|folder| Example::of_project(folder)).collect();
     assert!(examples.len() >= EXAMPLES_MIN, "only {} workflows of the examples are simulated", examples.len());
     let cases = Example::cases().into_iter().map(|example| (example, of_cases));
-    examples.into_iter().map(|example| (example, of_examples)).chain(cases).collect()
+    let only = wanted().and_then(|wanted| wanted.example.strip_prefix("limits/")?.parse().ok());
+    let limits = only.map_or(0..campaign::rounds("simulator-limits") as u64, |seed| seed..seed + 1);
+    let limits = limits.map(|seed| (Example::of_limits(seed), OF_LIMITS));
+    examples.into_iter().map(|example| (example, of_examples)).chain(cases).chain(limits).collect()
 }
 
 fn grounds(examples: &[(Example, usize)]) -> Vec<Ground<'_>> {
@@ -143,29 +148,35 @@ fn line(ground: &Ground<'_>, seed: u64) -> String {
     format!("WF_SIM={}:{seed}", ground.example.name)
 }
 
-/// What `WF_SIM` asks for: example, seed and bug.
-fn wanted() -> Option<(String, u64, Option<String>)> {
-    let text = std::env::var("WF_SIM").ok()?;
-    let mut parts = text.split(':');
-    let (example, seed) = (parts.next()?, parts.next()?.parse().expect("the seed of WF_SIM is a number"));
-    Some((example.to_owned(), seed, parts.next().map(str::to_owned)))
+/// What `WF_SIM` asks for: an example, with a seed only the schedule of that, and with a bug only that.
+struct Wanted {
+    example: String,
+    seed: Option<u64>,
+    bug: Option<String>,
 }
 
-fn ground<'g, 'e>(grounds: &'g [Ground<'e>], name: &str) -> &'g Ground<'e> {
-    let ground = grounds.iter().find(|ground| ground.example.name == name);
-    ground.unwrap_or_else(|| panic!("there is no example `{name}`"))
+fn wanted() -> Option<Wanted> {
+    let text = std::env::var("WF_SIM").ok()?;
+    let mut parts = text.split(':').map(str::to_owned);
+    let example = parts.next()?;
+    let seed = parts.next().map(|seed| seed.parse().expect("the seed of WF_SIM is a number"));
+    Some(Wanted { example, seed, bug: parts.next() })
 }
 
 #[test]
 fn no_schedule_breaks_what_must_hold() {
     let examples = examples();
-    let grounds = grounds(&examples);
-    if let Some((name, seed, bug)) = wanted() {
-        let ground = ground(&grounds, &name);
-        if bug.is_none() {
-            ground.explain(seed).unwrap_or_else(|wrong| panic!("{}\n  {wrong}", line(ground, seed)));
+    let mut grounds = grounds(&examples);
+    if let Some(Wanted { example, seed, bug }) = wanted() {
+        let at = grounds.iter().position(|ground| ground.example.name == example);
+        grounds = vec![grounds.swap_remove(at.unwrap_or_else(|| panic!("there is no example `{example}`")))];
+        let ground = &grounds[0];
+        if bug.is_some() {
+            return;
         }
-        return;
+        if let Some(seed) = seed {
+            return ground.explain(seed).unwrap_or_else(|wrong| panic!("{}\n  {wrong}", line(ground, seed)));
+        }
     }
     let failed = Mutex::new(Vec::new());
     let seeds = seeds(&grounds);
@@ -187,7 +198,7 @@ fn no_schedule_breaks_what_must_hold() {
 #[allow(clippy::print_stdout, reason = "how many schedules each mistake took is what a reader wants to know")]
 fn every_planted_bug_is_found() {
     use crate::bugs::{Bug, plant};
-    let chosen = wanted().and_then(|(name, seed, bug)| Some((name, seed, bug?)));
+    let chosen = wanted().and_then(|wanted| Some((wanted.example, wanted.seed?, wanted.bug?)));
     let examples = examples();
     let missed = Mutex::new(Vec::new());
     spread(Bug::ALL.len(), |number| {
@@ -197,7 +208,8 @@ fn every_planted_bug_is_found() {
         let grounds = grounds(&examples);
         if let Some((name, seed, chosen)) = &chosen {
             if chosen == bug.name() {
-                let ground = ground(&grounds, name);
+                let ground = grounds.iter().find(|ground| ground.example.name == *name);
+                let ground = ground.unwrap_or_else(|| panic!("there is no example `{name}`"));
                 let told = ground.explain(*seed).err().unwrap_or_default();
                 println!("{}:{chosen}\n  {told}", line(ground, *seed));
             }

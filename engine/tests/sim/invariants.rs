@@ -329,7 +329,7 @@ fn cancels(seen: &Seen<'_>, wrong: &mut Vec<String>) {
         if !told.run.is_ended() && told.run.head.cancel.is_none() {
             wrong.push(format!("run {run} was cancelled, which it does not know"));
         }
-        if told.run.head.status == Status::Cancelled && told.run.head.cancel.is_none() && !told.is_cancelled {
+        if told.run.head.status == Status::Cancelled && told.run.head.cancel.is_none() && told.cancelled.is_none() {
             wrong.push(format!("run {run} is cancelled, and no record says why"));
         }
     }

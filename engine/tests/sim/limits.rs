@@ -52,11 +52,12 @@ fn begun<'a>(seen: &'a Seen<'_>, run: RunId) -> Option<Begun<'a>> {
     })
 }
 
-/// Never do more runs execute than there are slots. Whoever makes an attempt executes.
+/// Never do more runs execute than there are slots. Whoever makes an attempt executes; what is cancelled needs none.
 fn slots(seen: &Seen<'_>, wrong: &mut Vec<String>) {
     let mut changes: BTreeMap<_, Vec<(usize, Time, bool, RunId)>> = BTreeMap::new();
     for call in &seen.world.calls {
-        let terms = seen.runs.get(&call.run).and_then(|told| told.run.head.terms.as_ref());
+        let told = seen.runs.get(&call.run).filter(|told| told.cancelled.is_none_or(|at| call.at < at));
+        let terms = told.and_then(|told| told.run.head.terms.as_ref());
         let ended = call.ended.unwrap_or(Time(i64::MAX));
         for slot in terms.iter().flat_map(|terms| &terms.gate.slots).filter(|_| call.at < ended) {
             let changes = changes.entry((slot.of.0, slot.limit)).or_default();
@@ -167,7 +168,7 @@ fn ranks(seen: &Seen<'_>, begun: &[Begun<'_>], wrong: &mut Vec<String>) {
     for history in &seen.world.histories {
         let told = &seen.runs[&history.id];
         let slots = told.run.head.terms.iter().flat_map(|terms| &terms.gate.slots);
-        for slot in slots.filter(|_| !told.is_cancelled) {
+        for slot in slots.filter(|_| told.cancelled.is_none()) {
             let records = (0..).zip(&history.records);
             let starts = records.filter(|(_, record)| matches!(record.fact, Fact::AttemptStarted { .. }));
             let commits = starts.filter_map(|(number, _)| ledger.of_record(history.id, number));

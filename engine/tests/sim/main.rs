@@ -5,8 +5,8 @@
 //! the real one, on a model of a store and in virtual time. Afterwards the checks of [`invariants`] compare what the
 //! store holds with what the world outside has seen.
 //!
-//! A schedule that fails prints a line `WF_SIM=example:seed`; with that in the environment, only it is run. With the
-//! feature `planted-bugs`, each of the mistakes of `wf_engine::planted` must be found; `WF_SIM=example:seed:bug`.
+//! A schedule that fails prints a line `WF_SIM=example:seed`; with that in the environment, only it is run; with
+//! `WF_SIM=example`, all schedules of that example. With the feature `planted-bugs`, each of the mistakes of `wf_engine::planted` must be found; `WF_SIM=example:seed:bug`.
 
 #[allow(dead_code, reason = "what other tests share may do more than is needed here")]
 #[path = "../runs/case.rs"]
@@ -20,6 +20,11 @@ mod journal;
 #[allow(dead_code, reason = "what other tests share may do more than is needed here")]
 #[path = "../runs/kinds.rs"]
 mod kinds;
+#[path = "../../../dsl/tests/mutate/random.rs"]
+mod random;
+#[allow(dead_code, reason = "what other tests share may do more than is needed here")]
+#[path = "../runs/model/sequence.rs"]
+mod sequence;
 #[path = "../runs/spread.rs"]
 mod spread;
 #[path = "../runs/virtual_time.rs"]

@@ -21,8 +21,8 @@ pub(crate) struct Told {
     pub(crate) sent: Vec<EventId>,
     /// It may send events under ids of its own, which may have been there before.
     pub(crate) sends_once: bool,
-    /// Its records say that it was cancelled.
-    pub(crate) is_cancelled: bool,
+    /// When it was cancelled, as its records say.
+    pub(crate) cancelled: Option<Time>,
     /// The attempts that are on record.
     starts: Vec<Start>,
     /// From when to when it executed.
@@ -76,7 +76,7 @@ pub(crate) fn tell(seen: &Seen<'_>, history: &History, wrong: &mut Vec<String>) 
         run: history.newborn(),
         sent: Vec::new(),
         sends_once,
-        is_cancelled: false,
+        cancelled: None,
         busy: Vec::new(),
         last: history.records.last().map_or(Time(0), |record| record.at),
         starts: Vec::new(),
@@ -193,7 +193,7 @@ impl Following {
             }
             Fact::WaitEnded { .. } | Fact::Abandoned { .. } => drop(self.waits.remove(&frame)),
             Fact::Sent { id, .. } => told.sent.push(*id),
-            Fact::CancelRequested { .. } => told.is_cancelled = true,
+            Fact::CancelRequested { .. } => told.cancelled = told.cancelled.or(Some(record.at)),
             _ => {}
         }
         self.open.retain(|(start, frame)| {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use wf_engine::Time;
 
-use super::super::random::Random;
+use crate::random::Random;
 
 /// How long a run waits between its first attempt and its second one, in milliseconds.
 pub(super) const RETRY_MS: i64 = 7_000;
