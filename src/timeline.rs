@@ -164,6 +164,7 @@ impl<'a> Timeline<'a> {
                 });
                 (Some(step), format!("{how} {}", called.unwrap_or_else(|| "a workflow".to_owned())))
             }
+            Fact::Referred { step, run } => (Some(step), format!("waits for run {run}, which stands for it")),
             Fact::Forked { step, base, total, items, keys, limit, .. } => {
                 if items.is_some() {
                     let keys = match keys.as_ref().map(|keys| &keys.value) {

@@ -94,9 +94,10 @@ fn reason(reason: &Reason, since: Time, now: Time, lines: &mut Vec<Line>) {
             say(format!("the next one is due {}", due(now, *at)));
         }
         Reason::Sleep { until } => say(format!("it sleeps until {}", due(now, *until))),
-        Reason::Run { run, state, until } => {
+        Reason::Run { run, named, state, until } => {
             let state = state.map_or("is gone".to_owned(), |state| format!("is {state}"));
-            say(format!("it waits for run {run}, which {state}"));
+            let stands = if *named { "stands for the one that it invoked, and " } else { "" };
+            say(format!("it waits for run {run}, which {stands}{state}"));
             if let Some(until) = until {
                 say(format!("until {}", due(now, *until)));
             }
@@ -219,8 +220,8 @@ fn json_of_reason(reason: &Reason) -> Json {
             "type": "retry", "attempt": attempt, "due": due.to_string(), "error": error.as_ref().map(json_of_error),
         }),
         Reason::Sleep { until } => json!({"type": "sleep", "until": until.to_string()}),
-        Reason::Run { run, state, until } => json!({
-            "type": "run", "run_id": run.to_string(), "status": state.map(State::as_str),
+        Reason::Run { run, named, state, until } => json!({
+            "type": "run", "run_id": run.to_string(), "named": named, "status": state.map(State::as_str),
             "until": until.map(|until| until.to_string()),
         }),
         Reason::Key { key, holder } => {

@@ -64,8 +64,8 @@ pub(super) struct Active {
 pub(super) enum Hint {
     /// The end of this child is being committed.
     End(RunId),
-    /// Whether this child has ended is being read.
-    Look(RunId),
+    /// Whether a run has ended that a frame waits for is being read.
+    Look(u64),
     /// The output that a key gave this frame is being read.
     Key(FrameId),
     /// The log is being looked at.

@@ -9,10 +9,9 @@ use wf_dsl::{Form, Plan, Time, Trigger as PlanTrigger, Type, Value};
 
 use super::active::{Active, Flight};
 use super::commit::birth_rows;
-use super::history::JournalSize;
 use super::inbox::Delivery;
 use super::later::postponed;
-use super::offer::{Offer, Ruled, decide_with, offers_of, tell};
+use super::offer::{Offer, Ruled, StandIn, decide_with, offers_of, tell};
 use super::{ACTIVE_NEW_MAX, Done, Driver, Loading};
 use crate::definition::Definition;
 use crate::error::{Error, ErrorKind};
@@ -21,10 +20,7 @@ use crate::limits::{self, Arrival, Dropped, Start, Terms, Verdict};
 use crate::observe::Notice;
 use crate::planted::{Bug, planted};
 use crate::rows::{self, EventRow};
-use crate::run::{
-    Caller, Command, Cx, EventScope, Fact, Failure, Hash, Input, REFUSED, Record, Run, SendEvent, StartRun, Status,
-    Stored, Turn, signature,
-};
+use crate::run::{Caller, Command, Cx, EventScope, Hash, Input, Run, SendEvent, StartRun, Turn, signature};
 use crate::send::{DEDUPE_DAYS, EVENT_BYTES_MAX, EVENT_NAME_BYTES_MAX, Event, Incoming, Receipt as Sent};
 use crate::store::{BornOf, Commit, CommitError, Due, Gate, Key, NewEvent, NewRun, Ready, Receipt, Row, Rows, Write};
 
@@ -49,6 +45,8 @@ pub(super) struct Birth {
     pub(super) is_judged: bool,
     /// What became of the offer.
     pub(super) verdict: Option<Verdict>,
+    /// Who is to hear what becomes of it.
+    caller: Option<Caller>,
 }
 
 /// What a run is to be born of.
@@ -57,7 +55,10 @@ pub(super) struct Beginning<'a> {
     pub(super) born_of: BornOf,
     pub(super) run: RunId,
     pub(super) definition: Arc<Definition>,
+    /// The step of another run that invokes it.
     pub(super) caller: Option<Caller>,
+    /// That does not wait for its end.
+    pub(super) detached: bool,
     /// The events that were gathered for it, if they were.
     pub(super) gathered: Option<Vec<Value>>,
 }
@@ -278,7 +279,7 @@ impl Driver {
             None => self.parts.registry.inbox_keys(&row.name, &row.data),
             Some(_) => Vec::new(),
         };
-        let delivery = Delivery { event: row.id, keys: inbox.clone(), from: None };
+        let delivery = Delivery { event: row.id, run: None, keys: inbox.clone(), from: None };
         let delivery = Some(delivery).filter(|delivery| !delivery.keys.is_empty());
         commit.writes.extend(delivery.iter().map(|delivery| Write::Put(delivery.row())));
         commit.events.push(NewEvent { id: row.id, row: row.to_bytes(), inbox });
@@ -295,7 +296,8 @@ impl Driver {
         let births = started.into_iter().map(|(number, definition)| {
             let run = RunId { event: row.id, workflow: number, nth: 0 };
             let born_of = BornOf::Here(index);
-            self.birth(commit, Beginning { row, born_of, run, definition, caller: None, gathered: gathered.clone() })
+            let (caller, detached, gathered) = (None, false, gathered.clone());
+            self.birth(commit, Beginning { row, born_of, run, definition, caller, detached, gathered })
         });
         (births.collect(), delivery)
     }
@@ -311,7 +313,8 @@ impl Driver {
         commit.events.push(NewEvent { id: row.id, row: row.to_bytes(), inbox: Vec::new() });
         let run = RunId { event: row.id, workflow: number, nth: 0 };
         let born_of = BornOf::Here(0);
-        let birth = self.birth(commit, Beginning { row, born_of, run, definition, caller: None, gathered: None });
+        let (caller, detached, gathered) = (None, false, None);
+        let birth = self.birth(commit, Beginning { row, born_of, run, definition, caller, detached, gathered });
         let sent = Sent { id: row.id.to_string(), event: row.id, runs: vec![run], gathered: false, duplicate: false };
         Births::of(vec![birth], sent, None)
     }
@@ -342,10 +345,13 @@ impl Driver {
     /// rows: such a run, and every child, is born undecided and decides in a commit of its own.
     pub(super) fn birth(&mut self, commit: &mut Commit, beginning: Beginning<'_>) -> Birth {
         let now = self.now;
-        let Beginning { row, born_of, run: id, definition, caller, gathered } = beginning;
+        let Beginning { row, born_of, run: id, definition, caller, detached, gathered } = beginning;
         let plan = &definition.plan;
+        let parent = caller.clone().filter(|_| !detached);
+        let caller = caller.filter(|_| plan.workflow.limits.is_some());
         let ty = plan.events.get(&row.name).map(|event| &event.data).or_else(|| signature(plan));
-        let mut newborn = Run::new(id, plan.hash, Arc::new(row.trigger(ty)), caller, now);
+        let mut newborn = Run::new(id, plan.hash, Arc::new(row.trigger(ty)), parent, now);
+        let stand_in = |run: &Run| caller.is_some().then(|| Box::new(StandIn { run: run.clone(), born_of, now }));
         let mut start = None;
         let mut born = Commit::default();
         if let Some(limits) = plan.workflow.limits.as_ref().map(|limits| &limits.value) {
@@ -360,17 +366,12 @@ impl Driver {
                 Err(error) => {
                     let workflow = &plan.workflow.name.value;
                     tracing::warn!(workflow, event = row.name, %error, "the key of a limit failed; no run was started");
-                    let refused = refused(newborn.clone(), born_of, now);
-                    return Birth::offered(
-                        newborn,
-                        definition,
-                        born_of,
-                        Offer { start: Start::wrong(id, now), born, refused },
-                    );
+                    let offer = Offer { start: Start::wrong(id, now), born, stand_in: stand_in(&newborn) };
+                    return Birth { caller, ..Birth::offered(newborn, definition, born_of, offer) };
                 }
             }
             if let Some(start) = start.take_if(|start| start.is_gathered()) {
-                let offer = Offer { start, born, refused: Commit::default() };
+                let offer = Offer { start, born, stand_in: None };
                 return Birth::offered(newborn, definition, born_of, offer);
             }
             if limits.has_events() {
@@ -394,7 +395,7 @@ impl Driver {
         let is_told = super::ended::is_told(&self.parts.registry, &run, row.quiet);
         let decided =
             !turn.records.is_empty() && is_short && !turn.more && !is_told && turn.commands.iter().all(is_alone);
-        let refused = start.as_ref().map(|_| refused(newborn.clone(), born_of, now)).unwrap_or_default();
+        let stand_in = start.as_ref().and_then(|_| stand_in(&newborn));
         let (run, mut turn) = if decided { (run, turn) } else { (newborn, Turn::default()) };
         // Its waits are in the commit of its event, and so nothing behind it can have been missed.
         turn.commands.retain(|command| !matches!(command, Command::Look(_)));
@@ -434,12 +435,12 @@ impl Driver {
         });
         let (commands, records) = (turn.commands, turn.records);
         let is_judged = start.is_some();
-        let offer = start.map(|start| Box::new(Offer { start, born: born.clone(), refused }));
+        let offer = start.map(|start| Box::new(Offer { start, born: born.clone(), stand_in }));
         if !is_judged {
             commit.writes.append(&mut born.writes);
             commit.runs.append(&mut born.runs);
         }
-        Birth { active, commands, records, timers, born_of, later, offer, is_judged, verdict: None }
+        Birth { active, commands, records, timers, born_of, later, offer, is_judged, verdict: None, caller }
     }
 
     pub(super) fn born(&mut self, births: Births, result: Result<Receipt, CommitError>) {
@@ -471,12 +472,15 @@ impl Driver {
 
     /// A birth is durable: the run goes on in memory, or rests in the store.
     pub(super) fn settle_birth(&mut self, birth: Birth, receipt: &Receipt) {
-        let Birth { mut active, commands, records, timers, born_of, later, verdict, .. } = birth;
+        let Birth { mut active, commands, records, timers, born_of, later, verdict, caller, .. } = birth;
         let id = active.run.id;
         match verdict {
-            Some(Verdict::Drop(dropped)) => return self.dropped(&active.run, &dropped),
+            Some(Verdict::Drop(dropped)) => return self.dropped(id, caller, &dropped),
             Some(Verdict::Gathered { first, due, before }) => return self.gathered(first, due, before),
             _ => {}
+        }
+        if let Some(caller) = caller.filter(|_| active.run.head.parent.is_none()) {
+            self.child_ended(caller.run, caller.frame, id, Some(Ok(Value::Null)));
         }
         active.run.position = match born_of {
             BornOf::Here(event) => Self::position_of_log(receipt, event),
@@ -527,10 +531,10 @@ impl Driver {
     }
 
     /// A start has come to nothing; whoever invoked the run is told.
-    fn dropped(&mut self, run: &Run, dropped: &Dropped) {
-        tracing::info!(run = %run.id, why = dropped.why, "a limit did not let the run start");
-        if let Some(caller) = run.head.parent.clone() {
-            self.child_ended(caller.run, caller.frame, run.id, Some(Err(not_let_start())));
+    fn dropped(&mut self, run: RunId, caller: Option<Caller>, dropped: &Dropped) {
+        tracing::info!(%run, why = dropped.why, "a limit did not let the run start");
+        if let Some(caller) = caller {
+            self.child_ended(caller.run, caller.frame, run, Some(Err(dropped.refusal().failure())));
         }
     }
 
@@ -566,9 +570,9 @@ impl Driver {
         let row = EventRow { alone: true, ..row };
         let index = commit.events.len();
         commit.events.push(NewEvent { id: row.id, row: row.to_bytes(), inbox: Vec::new() });
-        let caller = start.caller.map(|frame| Caller { run: active.run.id, frame, order: active.run.position });
-        let (row, born_of) = (&row, BornOf::Here(index));
-        let beginning = Beginning { row, born_of, run: start.run, definition, caller, gathered: None };
+        let caller = Some(Caller { run: active.run.id, frame: start.frame, order: active.run.position });
+        let (row, born_of, detached) = (&row, BornOf::Here(index), start.detached);
+        let beginning = Beginning { row, born_of, run: start.run, definition, caller, detached, gathered: None };
         let birth = self.birth(commit, beginning);
         flight.births.push(birth);
     }
@@ -579,8 +583,8 @@ impl Birth {
     fn offered(run: Run, definition: Arc<Definition>, born_of: BornOf, offer: Offer) -> Self {
         let active = Active::new(run, definition, rows::birth_json(&[]));
         let (commands, records, timers) = Default::default();
-        let (offer, is_judged, later, verdict) = (Some(Box::new(offer)), true, false, None);
-        Birth { active, commands, records, timers, born_of, later, offer, is_judged, verdict }
+        let (offer, is_judged, later) = (Some(Box::new(offer)), true, false);
+        Birth { active, commands, records, timers, born_of, later, offer, is_judged, verdict: None, caller: None }
     }
 
     /// Whether its event is gathered with others.
@@ -608,35 +612,6 @@ fn arrival(row: &EventRow, born_of: BornOf, plan: &Plan) -> Arrival {
             Arrival::Event { index, bytes: bytes as u64, plan: Hash(plan.hash) }
         }
     }
-}
-
-/// Why an invoked run has failed that was not let start.
-fn not_let_start() -> Failure {
-    Failure::new(REFUSED, "a limit of the workflow did not let it start", None)
-}
-
-/// What stands for an invoked run that was not let start: one that has failed, for its caller to find.
-fn refused(mut run: Run, born_of: BornOf, now: Time) -> Commit {
-    let mut commit = Commit::default();
-    let Some(caller) = run.head.parent.clone() else { return commit };
-    let fact = Fact::RunEnded { status: Status::Failed, output: Stored::default(), failure: Some(not_let_start()) };
-    let records = [Record { frame: FrameId::ROOT, at: now, fact }];
-    records.iter().for_each(|record| run.apply(record));
-    let head = rows::head_json(&run, &rows::birth_json(&records), JournalSize::default());
-    let ended = Key::ended(run.id.workflow, Status::Failed as u8, now, run.id);
-    commit.writes.push(Write::Put(Row { key: ended, value: vec![crate::store::ROW_VERSION] }));
-    commit.writes.push(Write::wake(caller.run, caller.order));
-    commit.runs.push(NewRun {
-        run: run.id,
-        born_of,
-        head,
-        version: run.version,
-        ready: None,
-        gate: Gate::default(),
-        behind: None,
-        claimed: false,
-    });
-    commit
 }
 
 /// An event that a run sends.

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use wf_dsl::{Time, Value};
 
 use super::active::{Active, Flight, Hint};
+use super::inbox::Delivery;
 use super::load::Loaded;
 use super::offer::{offers_of, tell};
 use super::submit::Submission;
@@ -19,7 +20,7 @@ use crate::planted::{Bug, planted};
 use crate::rows;
 use crate::run::{
     Awaited, Blob, Command, Cx, Fact, Failure, HeldKey, Input, KeyAnswer, Place, Record, Role, Run, Status, Stored,
-    TURN_BYTES, TURN_FRAMES, TURN_RECORDS, TURN_WEIGHT,
+    TURN_BYTES, TURN_FRAMES, TURN_RECORDS, TURN_WEIGHT, Tie,
 };
 use crate::store::gate::PACE_RULE;
 use crate::store::{Commit, CommitError, Due, Fence, Guard, InboxKey, Key, Row, Write};
@@ -36,13 +37,18 @@ pub(super) const GONE_FRAMES: usize = 100;
 const CHILD_ENDED: u32 = 1;
 /// The signature of a wait for an explicit idempotency key.
 const KEY_FREE: u32 = 2;
+/// The signature of a wait for the end of a run that stands for an invoked one.
+const RUN_ENDED: u32 = 3;
 
 /// How a run that has ended ended, as the run that invoked it sees it.
 pub(super) fn result_of(run: &Run) -> Result<Value, Failure> {
     match run.head.status {
         Status::Finished | Status::Open => Ok(run.head.output.value.clone()),
         Status::Failed => Err(run.head.failure.clone().unwrap_or_else(|| Failure::new("failed", "it failed", None))),
-        Status::Cancelled => Err(Failure::new("cancelled", "it was cancelled", None)),
+        // One that was not let start says why.
+        Status::Cancelled => {
+            Err(run.head.failure.clone().unwrap_or_else(|| Failure::new("cancelled", "it was cancelled", None)))
+        }
     }
 }
 
@@ -178,10 +184,12 @@ impl Driver {
                 }
                 Command::WantKey(held) => keys.push(self.key_use(active, held, Wish::Want)),
                 Command::SettleKey(held, output) => keys.push(self.key_use(active, held, Wish::Settle(output))),
-                command @ (Command::Perform(_) | Command::Stop(_) | Command::Look(_)) => flight.commands.push(command),
+                command @ (Command::Perform(_) | Command::Stop(_) | Command::Look(_) | Command::LookAt(..)) => {
+                    flight.commands.push(command);
+                }
             }
         }
-        let looks = flight.commands.iter().any(|command| matches!(command, Command::Look(_)));
+        let looks = flight.commands.iter().any(|command| matches!(command, Command::Look(_) | Command::LookAt(..)));
         let has_to_hear = looks || keys.iter().any(|key| matches!(key.wish, Wish::Want));
         let at_rest = active.inputs.is_empty() && active.hints.is_empty() && active.attempts.is_empty();
         if active.run.is_ended() {
@@ -254,6 +262,11 @@ impl Driver {
             commit.writes.push(Write::Delete(Key::cancel(run_id)));
         }
         self.tell_end(commit, flight, active, now);
+        if active.run.head.terms.as_ref().is_some_and(|terms| terms.is_named()) {
+            let delivery = Delivery::of_end(run_id);
+            commit.writes.push(Write::Put(delivery.row()));
+            flight.deliveries.push(delivery);
+        }
         if let Some(caller) = active.run.head.parent.clone() {
             if !planted(Bug::ParentNotWoken) {
                 commit.writes.push(Write::wake(caller.run, caller.order));
@@ -469,23 +482,31 @@ fn write_waits(commit: &mut Commit, run: &Run, waits: &mut BTreeSet<Key>) {
     *waits = now;
 }
 
-/// The wait rows of a run: those for events, and under reserved signatures those for the end of a child and for a key
-/// that is taken.
+/// The wait rows of a run: those that are looked up, and under reserved signatures those for the end of a child and for
+/// a key that is taken.
 pub(crate) fn waits_of(run: &Run) -> impl Iterator<Item = Key> + '_ {
     let frames = run.frames.iter().filter(|_| !run.is_ended());
     let reserved = frames.filter_map(|(id, frame)| {
         let inbox = match &frame.place {
-            Place::Child { run, .. } => InboxKey { signature: CHILD_ENDED, matched: hash_of(&run.bytes()) },
+            Place::Child { run, tie: Tie::Child, .. } => {
+                InboxKey { signature: CHILD_ENDED, matched: hash_of(&run.bytes()) }
+            }
             Place::Key { key, taken: true, .. } => InboxKey { signature: KEY_FREE, matched: hash_of(key.as_bytes()) },
             _ => return None,
         };
         Some(Key::wait(inbox, run.id, *id))
     });
-    event_waits_of(run, None).chain(reserved)
+    told_waits_of(run, None).chain(reserved)
 }
 
-/// The rows for the events that a run waits for, or that some of its frames do.
-pub(super) fn event_waits_of<'r>(run: &'r Run, only: Option<&'r BTreeSet<FrameId>>) -> impl Iterator<Item = Key> + 'r {
+/// Under what those wait for the end of a run who did not invoke it.
+pub(super) fn end_of(run: RunId) -> InboxKey {
+    InboxKey { signature: RUN_ENDED, matched: hash_of(&run.bytes()) }
+}
+
+/// The rows by which a run, or some of its frames, is found when what it waits for comes: events, and the ends of runs
+/// that it did not invoke.
+pub(super) fn told_waits_of<'r>(run: &'r Run, only: Option<&'r BTreeSet<FrameId>>) -> impl Iterator<Item = Key> + 'r {
     let open = !run.is_ended();
     let wanted = move |id: &FrameId| open && only.is_none_or(|only| only.contains(id));
     let cancels = run.head.cancel_on.iter().filter(move |_| wanted(&FrameId::ROOT));
@@ -495,8 +516,12 @@ pub(super) fn event_waits_of<'r>(run: &'r Run, only: Option<&'r BTreeSet<FrameId
             Place::Wait { awaited, .. } => awaited.as_slice(),
             _ => &[],
         };
+        let named = match &frame.place {
+            Place::Child { run, tie: Tie::Referred, .. } => Some(end_of(*run)),
+            _ => None,
+        };
         let events = awaited.iter().filter_map(Awaited::event).map(|event| event.key);
-        events.map(|inbox| Key::wait(inbox, run.id, *id))
+        events.chain(named).map(|inbox| Key::wait(inbox, run.id, *id))
     });
     cancels.chain(frames)
 }

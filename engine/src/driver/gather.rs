@@ -88,6 +88,7 @@ impl Driver {
                 born_of: BornOf::Before(*position),
                 run: RunId { event: row.id, ..due.run },
                 caller: None,
+                detached: false,
                 gathered: Some(events.iter().map(value).collect()),
                 definition,
             };

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::ids::{EventId, FrameId, Position, RunId};
 use crate::planted::{Bug, planted};
 use crate::rows::{self, Unreadable};
-use crate::run::{Awaited, AwaitedEvent, Candidate, Fact, Inbox, Input, Place, Record};
+use crate::run::{Awaited, AwaitedEvent, Candidate, Fact, Inbox, Input, Place, Record, Tie};
 use crate::store::{Commit, CommitError, InboxKey, Key, Receipt, Row, Store, Table, Write};
 
 /// Events that are looked at together, for each key that a run waits for.
@@ -25,10 +25,14 @@ const DELIVER_PAGE: usize = 256;
 /// The names of the meta rows that hold which events are to be delivered yet.
 const TO_DELIVER: &str = "deliver/";
 
-/// An event that waits are told of.
+/// An event that waits are told of, or the end of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Delivery {
+    /// The event; of a run that has ended the one that it was born of.
     pub(super) event: EventId,
+    /// The run that has ended, if that is what is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) run: Option<RunId>,
     /// The keys whose waits have not all been told.
     pub(super) keys: Vec<InboxKey>,
     /// The wait after the last one that was told, of the last of the keys.
@@ -54,12 +58,24 @@ struct Look {
 }
 
 impl Delivery {
-    /// The row by which a process that begins anew finds what is to be delivered.
-    pub(super) fn row(&self) -> Row {
-        Row { key: Delivery::key(self.event), value: rows::to_bytes(self) }
+    /// The end of a run, for those who wait for it though they did not invoke it.
+    pub(super) fn of_end(run: RunId) -> Self {
+        Delivery { event: run.event, run: Some(run), keys: vec![super::commit::end_of(run)], from: None }
     }
 
-    pub(super) fn key(event: EventId) -> Key {
+    /// The row by which a process that begins anew finds what is to be delivered.
+    pub(super) fn row(&self) -> Row {
+        Row { key: self.key(), value: rows::to_bytes(self) }
+    }
+
+    fn key(&self) -> Key {
+        match self.run {
+            Some(run) => Key::meta(&format!("{TO_DELIVER}{run}")),
+            None => Delivery::key_of(self.event),
+        }
+    }
+
+    pub(super) fn key_of(event: EventId) -> Key {
         Key::meta(&format!("{TO_DELIVER}{event}"))
     }
 }
@@ -146,23 +162,29 @@ impl Driver {
             }
             // A commit of its own that is under way is before this one; it parks only after it has looked again.
             if self.active.contains_key(&run) || self.loading.contains_key(&run) {
-                self.hint(run, Input::Look { frame: Some(frame) });
+                match delivery.run {
+                    None => self.hint(run, Some(Input::Look { frame: Some(frame) })),
+                    Some(ended) => {
+                        self.look_at(run, frame, ended, Tie::Referred);
+                        self.hint(run, None);
+                    }
+                }
             }
         }
         if delivery.keys.is_empty() {
-            commit.writes.push(Write::Delete(Delivery::key(delivery.event)));
+            commit.writes.push(Write::Delete(delivery.key()));
         }
         let committed = self.parts.store.commit(commit);
         self.spawn(async move { Done::Delivered(delivery, committed.await) });
     }
 
-    fn hint(&mut self, run: RunId, input: Input) {
+    fn hint(&mut self, run: RunId, input: Option<Input>) {
         if let Some(active) = self.active.get_mut(&run) {
             active.queued = true;
-            active.inputs.push_back(input);
+            active.inputs.extend(input);
             return self.step(run);
         }
-        self.wake(run, vec![input], true);
+        self.wake(run, input.into_iter().collect(), true);
     }
 
     pub(super) fn delivered(&mut self, delivery: Delivery, result: Result<Receipt, CommitError>) {
@@ -263,15 +285,20 @@ async fn waiters(store: &dyn Store, mut delivery: Delivery) -> Result<Waiters, E
     Ok(Waiters { delivery, found })
 }
 
+/// Whether a wait that is told begins with it.
+pub(super) fn is_wait(fact: &Fact) -> bool {
+    matches!(fact, Fact::Waited { .. } | Fact::Started { .. } | Fact::Referred { .. })
+}
+
 /// Writes the rows of waits that have just begun: they are there before the run looks at the log, not only when it
 /// parks.
 pub(super) fn arm(commit: &mut Commit, active: &mut Active, records: &[Record]) {
-    let begun = records.iter().filter(|record| matches!(record.fact, Fact::Waited { .. } | Fact::Started { .. }));
+    let begun = records.iter().filter(|record| is_wait(&record.fact));
     let frames: BTreeSet<FrameId> = begun.map(|record| record.frame).collect();
     if frames.is_empty() {
         return;
     }
-    for key in super::commit::event_waits_of(&active.run, Some(&frames)) {
+    for key in super::commit::told_waits_of(&active.run, Some(&frames)) {
         if active.waits.insert(key.clone()) {
             commit.writes.push(Write::Put(Row { key, value: vec![crate::store::ROW_VERSION] }));
         }

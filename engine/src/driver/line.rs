@@ -1,6 +1,6 @@
 //! The line: runs that must be claimed through a gate before they begin or go on.
 
-use super::active::Active;
+use super::active::{Active, Hint};
 use super::load::Loaded;
 use super::{Claim, Done, Driver, Loading};
 use crate::ids::RunId;
@@ -35,6 +35,8 @@ impl Driver {
         self.keep_clock(&mut commit, self.now);
         let committed = self.parts.store.commit(commit);
         self.spawn(async move { Done::LinedUp(id, committed.await.map(drop)) });
+        // What it looks at comes too late: it looks again when it has come through the line.
+        active.hints.retain(|hint| !matches!(hint, Hint::Look(_) | Hint::Inbox(_)));
         self.standby.insert(id, active);
     }
 

@@ -122,9 +122,9 @@ pub(crate) async fn load_claimed(
     let mut waits: BTreeSet<Key> = super::commit::waits_of(&run).collect();
     for record in &records {
         run.apply(record);
-        if matches!(record.fact, crate::run::Fact::Waited { .. } | crate::run::Fact::Started { .. }) {
+        if super::inbox::is_wait(&record.fact) {
             // A wait has its rows before the frame has.
-            waits.extend(super::commit::event_waits_of(&run, Some(&BTreeSet::from([record.frame]))));
+            waits.extend(super::commit::told_waits_of(&run, Some(&BTreeSet::from([record.frame]))));
         }
     }
     fill_blobs(store, &mut run).await?;

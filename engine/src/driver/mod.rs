@@ -12,6 +12,7 @@ mod ended;
 mod gather;
 pub(crate) mod history;
 mod inbox;
+mod join;
 mod later;
 mod line;
 pub(crate) mod load;
@@ -47,7 +48,7 @@ use crate::store::{
 use crate::timers::{Timers, WINDOW};
 use crate::upkeep::{Part, Retention};
 
-use active::{Active, Hint};
+use active::Active;
 pub use backlog::{BACKLOG_MAX, BUSY_RETRY_AFTER};
 pub(crate) use birth::INVOKE;
 pub(crate) use commit::{rewritten, waits_of};
@@ -104,7 +105,7 @@ enum Done {
     Claimed(Result<Claims, StoreError>),
     LinedUp(RunId, Result<(), CommitError>),
     TimersRead(Result<Vec<Row>, StoreError>),
-    ChildLooked(RunId, FrameId, RunId, Result<Option<Box<Loaded>>, Error>),
+    LookedAt(join::Look, Result<Option<join::End>, Error>),
     TickLooked(Box<cron::Looked>),
     Ticked(Box<cron::Tick>, bool),
     GatheredRead(Due, Result<Option<Box<gather::Gathered>>, Error>),
@@ -421,7 +422,7 @@ impl Driver {
                     tracing::error!(%error, "timers cannot be read");
                 }
             },
-            Done::ChildLooked(run, frame, child, loaded) => self.child_looked(run, frame, child, loaded),
+            Done::LookedAt(look, end) => self.looked_at(&look, end),
             Done::GatheredRead(due, read) => self.gathered_read(due, read),
             Done::Flushed(due, births, result) => self.flushed(due, *births, result),
             Done::DelayRead(read) => self.delay_read(read),
@@ -624,39 +625,18 @@ impl Driver {
         let mut waits = !active.run.head.cancel_on.is_empty();
         for (frame, state) in &active.run.frames {
             match &state.place {
-                Place::Child { run: child, .. } => children.push((*frame, *child)),
+                Place::Child { run: child, tie, .. } => children.push((*frame, *child, *tie)),
                 Place::Key { taken: true, .. } => keys.push(Input::KeyFreed { frame: *frame }),
                 Place::Wait { .. } => waits = true,
                 _ => {}
             }
         }
-        for (frame, child) in children {
-            self.look_at_child(id, frame, child);
+        for (frame, child, tie) in children {
+            self.look_at(id, frame, child, tie);
         }
         let Some(active) = self.active.get_mut(&id) else { return };
         active.inputs.extend(keys);
         active.inputs.extend(waits.then_some(Input::Look { frame: None }));
-    }
-
-    fn look_at_child(&mut self, id: RunId, frame: FrameId, child: RunId) {
-        let Some(active) = self.active.get_mut(&id) else { return };
-        active.hints.insert(Hint::Look(child));
-        let (store, registry) = (self.parts.store.clone(), self.parts.registry.clone());
-        self.spawn(async move { Done::ChildLooked(id, frame, child, load::load(&*store, &registry, child).await) });
-    }
-
-    fn child_looked(&mut self, id: RunId, frame: FrameId, child: RunId, loaded: Result<Option<Box<Loaded>>, Error>) {
-        let Some(active) = self.active.get_mut(&id) else { return };
-        active.hints.remove(&Hint::Look(child));
-        match loaded {
-            Ok(Some(loaded)) if loaded.run.is_ended() => {
-                let result = commit::result_of(&loaded.run);
-                active.inputs.push_back(Input::ChildEnded { frame, run: child, result });
-            }
-            Ok(_) => {}
-            Err(error) => tracing::error!(run = %id, %child, %error, "an invoked run cannot be read"),
-        }
-        self.step(id);
     }
 
     // ── telling ─────────────────────────────────────────────────────────

@@ -3,11 +3,16 @@
 use std::sync::Arc;
 
 use serde_json::Value as Json;
+use wf_dsl::Time;
 
 use super::birth::Birth;
+use super::history::JournalSize;
+use crate::ids::FrameId;
 use crate::kind::BoxFuture;
 use crate::limits::{self, Start, Verdict};
-use crate::store::{Commit, CommitError, Key, Receipt, Rows, Store, Write};
+use crate::rows;
+use crate::run::{Fact, Record, Refusal, Run, Status, Stored};
+use crate::store::{BornOf, Commit, CommitError, Gate, Key, NewRun, ROW_VERSION, Receipt, Row, Rows, Store, Write};
 
 /// A birth that is to be judged.
 #[derive(Clone)]
@@ -15,8 +20,16 @@ pub(super) struct Offer {
     pub(super) start: Start,
     /// What the birth writes.
     pub(super) born: Commit,
-    /// What is written for an invoked run that is not born.
-    pub(super) refused: Commit,
+    /// What is written instead of an invoked run that is not let start.
+    pub(super) stand_in: Option<Box<StandIn>>,
+}
+
+/// An invoked run that is not let start: it is born at its end, with the reason, for its caller to find.
+#[derive(Clone)]
+pub(super) struct StandIn {
+    pub(super) run: Run,
+    pub(super) born_of: BornOf,
+    pub(super) now: Time,
 }
 
 impl Offer {
@@ -28,7 +41,7 @@ impl Offer {
             Verdict::Start | Verdict::Wait { .. } => self.born.clone(),
             Verdict::Drop(dropped) => {
                 commit.writes.push(Write::Put(dropped.row(self.start.at, self.start.run)));
-                self.refused.clone()
+                self.stand_in.as_ref().map(|stand_in| stand_in.birth(dropped.refusal())).unwrap_or_default()
             }
         };
         if let Verdict::Wait { .. } = verdict {
@@ -37,6 +50,33 @@ impl Offer {
         commit.runs.append(&mut births.runs);
         commit.writes.append(&mut births.writes);
         verdict
+    }
+}
+
+impl StandIn {
+    fn birth(&self, refusal: Refusal) -> Commit {
+        let StandIn { run, born_of, now } = self;
+        let (mut run, now, failure) = (run.clone(), *now, refusal.failure());
+        let cancelled = Fact::CancelRequested { reason: failure.message.clone() };
+        let ended = Fact::RunEnded { status: Status::Cancelled, output: Stored::default(), failure: Some(failure) };
+        let records = [cancelled, ended].map(|fact| Record { frame: FrameId::ROOT, at: now, fact });
+        records.iter().for_each(|record| run.apply(record));
+        let mut commit = Commit::default();
+        let head = rows::head_json(&run, &rows::birth_json(&records), JournalSize::default());
+        let ended = Key::ended(run.id.workflow, run.head.status as u8, now, run.id);
+        commit.writes.push(Write::Put(Row { key: ended, value: vec![ROW_VERSION] }));
+        commit.writes.extend(run.head.parent.as_ref().map(|caller| Write::wake(caller.run, caller.order)));
+        commit.runs.push(NewRun {
+            run: run.id,
+            born_of: *born_of,
+            head,
+            version: run.version,
+            ready: None,
+            gate: Gate::default(),
+            behind: None,
+            claimed: false,
+        });
+        commit
     }
 }
 

@@ -12,7 +12,7 @@ use super::{Done, Driver};
 use crate::ids::RunId;
 use crate::kind::{StepContext, StepError};
 use crate::planted::{Bug, planted};
-use crate::run::{Call, Command, Cx, Input};
+use crate::run::{Call, Command, Cx, Input, Tie};
 
 impl Driver {
     /// Does what a commit that is durable now has announced.
@@ -35,6 +35,7 @@ impl Driver {
                     self.active.insert(run, active);
                 }
             }
+            Command::LookAt(frame, named) => self.look_at(run, frame, named, Tie::Referred),
             // These rode in the commit.
             Command::WantKey(_) | Command::SettleKey(..) | Command::Send(_) | Command::Start(_) => {}
         }

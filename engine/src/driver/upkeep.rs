@@ -68,7 +68,7 @@ impl Upkeep {
 
 /// The key of the row that says that waits are being told of an event.
 pub(crate) fn delivery_key(event: EventId) -> Key {
-    super::inbox::Delivery::key(event)
+    super::inbox::Delivery::key_of(event)
 }
 
 impl Driver {

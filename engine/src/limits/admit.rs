@@ -8,7 +8,7 @@ use super::terms::key_id;
 use crate::ids::{Position, RunId};
 use crate::planted::{Bug, planted};
 use crate::rows::{from_bytes, to_bytes};
-use crate::run::{EventScope, Hash};
+use crate::run::{EventScope, Hash, Refusal};
 use crate::store::gate::PACE_RULE;
 use crate::store::{Commit, Gate, Key, LimitId, ROW_VERSION, Ready, Row, Rows, Write, read_number};
 
@@ -86,6 +86,15 @@ pub(crate) struct Dropped {
 }
 
 impl Dropped {
+    /// What the run is told that invoked it.
+    pub(crate) fn refusal(&self) -> Refusal {
+        match self.run {
+            Some(run) => Refusal::Named(run),
+            None if self.why == IDEMPOTENT => Refusal::Gathered,
+            None => Refusal::Dropped,
+        }
+    }
+
     /// The row that says so of the run that it would have been.
     pub(crate) fn row(&self, at: Time, run: RunId) -> Row {
         Row { key: Key::dropped(at, run), value: to_bytes(self) }

@@ -26,6 +26,9 @@ pub struct Terms {
     /// It may have to wait for the end of another run of that key.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub waits: bool,
+    /// A key of `idempotency` names it to starts that come later.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub remembered: bool,
     /// When it is too late to begin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_by: Option<Time>,
@@ -66,7 +69,8 @@ impl Terms {
         let unique = limits.unique.as_ref();
         let waits = unique.is_some_and(|rule| rule.on_conflict != OnConflict::Skip);
         let unique = unique.map(|rule| key_id("unique", workflow, Some(&rule.key), scope)).transpose()?;
-        Ok(Terms { priority, gate: Gate { slots, pace }, unique, waits, start_by })
+        let remembered = limits.idempotency.is_some();
+        Ok(Terms { priority, gate: Gate { slots, pace }, unique, waits, remembered, start_by })
     }
 
     /// The same for a run that has to stand in line whatever its limits say: its workflow is paused.
@@ -80,6 +84,11 @@ impl Terms {
         !self.gate.is_open() || self.waits || i64::from(self.priority) != MIDDLE
     }
 
+    /// Whether limits may name the run to whoever invokes its workflow: its end is told to those who wait for it then.
+    pub(crate) fn is_named(&self) -> bool {
+        self.unique.is_some() || self.remembered
+    }
+
     /// What the run must pass to go on after it was parked.
     pub(crate) fn gate_of_woken(&self) -> Gate {
         Gate { slots: self.gate.slots.clone(), pace: None }
@@ -88,7 +97,8 @@ impl Terms {
     /// What holds for a run that has failed and is to go on: its slots. Its start was judged, and its key of `unique` is
     /// with others.
     pub(crate) fn of_retried(&self) -> Terms {
-        Terms { gate: self.gate_of_woken(), priority: self.priority, ..Terms::default() }
+        let (gate, remembered) = (self.gate_of_woken(), self.remembered);
+        Terms { gate, priority: self.priority, remembered, ..Terms::default() }
     }
 
     /// Where the run stands before it begins.

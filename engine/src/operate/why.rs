@@ -11,7 +11,7 @@ use crate::ids::{FrameId, RunId};
 use crate::once;
 use crate::report::{RunReport, StepReport};
 use crate::rows::EventRow;
-use crate::run::{Awaited, AwaitedEvent, Fact, Failure, Frame, Place, Run};
+use crate::run::{Awaited, AwaitedEvent, Fact, Failure, Frame, Place, Run, Tie};
 use crate::store::Key;
 
 /// How many events of the log are looked at for those that came near a wait.
@@ -80,10 +80,12 @@ pub enum Reason {
         /// Events that were not it, newest first.
         came: Vec<Near>,
     },
-    /// It waits for a run that it invoked.
+    /// It waits for a run that it invoked, or for the one that stands for that.
     Run {
         /// The run.
         run: RunId,
+        /// A limit named it instead of the run that was to be invoked.
+        named: bool,
         /// How that stands; none if it is gone.
         state: Option<State>,
         /// Until when it waits.
@@ -223,9 +225,9 @@ impl Operator {
                 let came = self.near(run, plan, frame, awaited).await?;
                 Reason::Events { awaited: awaited.iter().map(wanted).collect(), came }
             }
-            Place::Child { run: child, due, .. } => {
+            Place::Child { run: child, due, tie, .. } => {
                 let state = self.run(*child).await.ok().map(|line| line.state);
-                Reason::Run { run: *child, state, until: *due }
+                Reason::Run { run: *child, named: *tie == Tie::Referred, state, until: *due }
             }
             Place::Key { step, key, .. } => {
                 let hash = once::key_hash(&plan.workflow.name.value, step, key);

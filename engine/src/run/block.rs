@@ -9,7 +9,7 @@ use wf_dsl::{Body, Handler, ListIx, Owner, Step, StepIx};
 
 use super::decide::{Command, Decision, HeldKey};
 use super::fact::{Fact, Failure, StepId};
-use super::frame::{Exit, Place, Role};
+use super::frame::{Exit, Place, Role, Tie};
 use super::retry::code_matches;
 use super::stored::Stored;
 use crate::ids::FrameId;
@@ -218,8 +218,13 @@ impl<'a> Decision<'a> {
             }
             Place::Backoff { step, key, .. } => self.free_key(id, step, key.clone()),
             Place::Key { step, key, taken: false, .. } => self.free_key(id, step, Some(key.clone())),
-            Place::Child { run, .. } => self.turn.commands.push(Command::CancelRun(*run)),
-            Place::At { .. } | Place::Sleep { .. } | Place::Wait { .. } | Place::Key { .. } | Place::Ended { .. } => {}
+            Place::Child { run, tie: Tie::Child, .. } => self.turn.commands.push(Command::CancelRun(*run)),
+            Place::At { .. }
+            | Place::Child { .. }
+            | Place::Sleep { .. }
+            | Place::Wait { .. }
+            | Place::Key { .. }
+            | Place::Ended { .. } => {}
         }
         let Some(step) = place.step() else { return self.leave(id, exit) };
         self.emit(id, Fact::Abandoned { step: step.clone(), attempt });

@@ -157,6 +157,8 @@ pub enum Command {
     Perform(Call),
     /// Look at the log for what these frames wait for.
     Look(Vec<FrameId>),
+    /// Look whether this run has ended, for which this frame waits from the same commit on.
+    LookAt(FrameId, RunId),
     /// Give up the attempt of this frame.
     Stop(FrameId),
     /// Ask the store for an explicit idempotency key.
@@ -178,7 +180,7 @@ impl Command {
             Command::Perform(_) | Command::Stop(_) => 0,
             // A wait may have a row for each of its alternatives.
             Command::Look(frames) => 4 * frames.len(),
-            Command::CancelRun(_) => 1,
+            Command::CancelRun(_) | Command::LookAt(..) => 1,
             Command::WantKey(_) => 2,
             Command::Start(_) => 4,
             Command::Send(_) => 10,
@@ -240,8 +242,10 @@ pub struct StartRun {
     pub workflow: String,
     /// The data of its trigger.
     pub data: Value,
-    /// The frame that waits for it; none if it is detached.
-    pub caller: Option<FrameId>,
+    /// The frame that starts it.
+    pub frame: FrameId,
+    /// That does not wait for its end.
+    pub detached: bool,
 }
 
 impl Run {

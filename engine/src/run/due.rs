@@ -6,7 +6,7 @@ use wf_dsl::{Body, Form, Object, Period, Step, Time, Value};
 
 use super::decide::{Command, Decision, TOO_LATE, type_failure};
 use super::fact::{Fact, Failure};
-use super::frame::{Exit, Place};
+use super::frame::{Exit, Place, Tie};
 use crate::ids::FrameId;
 
 impl<'a> Decision<'a> {
@@ -97,9 +97,9 @@ impl<'a> Decision<'a> {
             // Whether an event was there before is seen in the log.
             place @ Place::Wait { .. } if place.due().is_some_and(|due| due <= now) => self.look(Some(id)),
             Place::Key { again: Some(again), .. } if again <= now => self.key_freed(id),
-            Place::Child { step, run, due: Some(due) } if due <= now => {
+            Place::Child { step, run, due: Some(due), tie } if due <= now => {
                 let step = self.step_named(&step);
-                self.turn.commands.push(Command::CancelRun(run));
+                self.turn.commands.extend((tie == Tie::Child).then_some(Command::CancelRun(run)));
                 let failure = Failure::new("timeout", "the step's timeout has passed", Some(&step.id));
                 self.fail(id, step, failure);
             }

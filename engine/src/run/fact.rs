@@ -232,9 +232,19 @@ pub enum Fact {
         /// Nobody waits for it.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         detached: bool,
+        /// The step that detaches it waits all the same until it has heard whether a limit lets the child start.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        asked: bool,
         /// When nobody waits for it any longer.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         due: Option<Time>,
+    },
+    /// A limit did not let the invoked run start, and another one stands for it: the step waits for that one's end.
+    Referred {
+        /// The step.
+        step: StepId,
+        /// The run that stands for it.
+        run: RunId,
     },
     /// A `parallel` or `for_each` began.
     Forked {

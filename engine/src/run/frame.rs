@@ -118,7 +118,7 @@ pub enum Place {
         /// The number of the record that began it: what was found for an earlier wait is not for this one.
         began: u64,
     },
-    /// Waiting for an invoked run.
+    /// Waiting for an invoked run, or for one that stands for it.
     Child {
         /// The step.
         step: StepId,
@@ -127,6 +127,9 @@ pub enum Place {
         /// Until when.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         due: Option<Time>,
+        /// How the two hang together.
+        #[serde(default, skip_serializing_if = "is_default")]
+        tie: Tie,
     },
     /// Waiting for branches or iterations.
     Fork {
@@ -144,6 +147,19 @@ pub enum Place {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         failure: Option<Failure>,
     },
+}
+
+/// How a frame hangs together with the run that it waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tie {
+    /// It invoked the run, waits for its end, and takes the run with it when it is given up.
+    #[default]
+    Child,
+    /// It invoked the run, and only wants to hear whether that was let start.
+    Detached,
+    /// The run stands for the one that it invoked: it waits for the end of the run, which is none of its own.
+    Referred,
 }
 
 impl Place {
@@ -373,12 +389,9 @@ impl Frame {
         match &self.place {
             Place::At { .. } | Place::Attempt { .. } => true,
             Place::Key { taken, .. } => !taken,
+            Place::Child { tie, .. } => *tie == Tie::Detached,
             Place::Fork { fork, .. } => fork.working > 0 || fork.begun == 0,
-            Place::Backoff { .. }
-            | Place::Sleep { .. }
-            | Place::Wait { .. }
-            | Place::Child { .. }
-            | Place::Ended { .. } => false,
+            Place::Backoff { .. } | Place::Sleep { .. } | Place::Wait { .. } | Place::Ended { .. } => false,
         }
     }
 

@@ -36,7 +36,7 @@ use crate::store::{Key, LimitId, Ready};
 pub use attempt::{INTERRUPTIONS_MAX, KEY_BYTES_MAX};
 pub(crate) use block::matching;
 pub use child::REFUSED;
-pub(crate) use child::signature;
+pub(crate) use child::{Refusal, signature};
 pub use decide::{
     Call, Command, Cx, HeldKey, Input, KeyAnswer, OUTPUT_BYTES_MAX, SendEvent, StartRun, TURN_BYTES, TURN_FRAMES,
     TURN_RECORDS, TURN_WEIGHT, Turn, Workflows,
@@ -44,7 +44,7 @@ pub use decide::{
 pub use fact::{ERROR_DATA_BYTES_MAX, ERROR_MESSAGE_BYTES_MAX, Fact, Failure, Record, Status, StepId, Vars};
 pub use fork::ITEMS_MAX;
 pub(crate) use frame::is_default;
-pub use frame::{Block, Exit, FORK_ERRORS_MAX, Fork, Frame, Parent, Place, Role, Tries};
+pub use frame::{Block, Exit, FORK_ERRORS_MAX, Fork, Frame, Parent, Place, Role, Tie, Tries};
 pub use inbox::{Awaited, AwaitedEvent, Candidate, Inbox, Signature};
 pub(crate) use retried::{NoRetry, Rewound};
 pub(crate) use retry::{code_matches, regular_delay};
@@ -274,6 +274,8 @@ impl Run {
             && self.frames.values().all(|frame| match &frame.place {
                 Place::At { .. } | Place::Attempt { .. } => false,
                 Place::Key { taken, .. } => *taken,
+                // It is told soon, with the commit that asks.
+                Place::Child { tie, .. } => *tie != Tie::Detached,
                 _ => true,
             })
     }
@@ -477,9 +479,15 @@ impl Run {
                 frame.place = Place::At { step: step.clone() };
                 self.take_in(output);
             }
-            Fact::Invoked { step, run, detached, due } => {
-                if !detached {
-                    self.frame_mut(*id).place = Place::Child { step: step.clone(), run: *run, due: *due };
+            Fact::Invoked { step, run, detached, asked, due } => {
+                let tie = if *detached { Tie::Detached } else { Tie::Child };
+                if !detached || *asked {
+                    self.frame_mut(*id).place = Place::Child { step: step.clone(), run: *run, due: *due, tie };
+                }
+            }
+            Fact::Referred { run: named, .. } => {
+                if let Place::Child { run, tie, .. } = &mut self.frame_mut(*id).place {
+                    (*run, *tie) = (*named, Tie::Referred);
                 }
             }
             Fact::Forked { step, base, total, limit, items, keys, failures_max, due } => {

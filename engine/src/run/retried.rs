@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use wf_dsl::{Owner, Time, Value, Workflow};
 
 use super::fact::{Fact, Record, StepId};
-use super::frame::{Exit, Frame, Place, Role};
+use super::frame::{Exit, Frame, Place, Role, Tie};
 use super::stored::Stored;
 use super::{Head, Run, Status};
 use crate::ids::{FrameId, RunId};
@@ -80,13 +80,13 @@ impl Run {
             state.let_go();
         }
         if let Some(step) = &step {
-            let invoked = from.is_none() && matches!(run.frame(frame).place, Place::Child { .. });
+            let invoked = from.is_none() && matches!(run.frame(frame).place, Place::Child { tie: Tie::Child, .. });
             if !invoked {
                 run.enter_again(frame, step, workflow, undone, now);
             }
         }
         let waiting = |(id, frame): (&FrameId, &Frame)| match frame.place {
-            Place::Child { run, .. } => Some((*id, run)),
+            Place::Child { run, tie: Tie::Child, .. } => Some((*id, run)),
             _ => None,
         };
         let children = run.frames.iter().filter_map(waiting).collect();

@@ -115,6 +115,27 @@ async fn invoked_runs_go_with_their_root() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_that_stands_for_an_invoked_one_may_be_gone() {
+    let flows = "workflow: flow\ntriggers: [{event: go}]\nevents: {go: {external: true, data: {}}}\n\
+        vars: {told: ''}\nsteps: [{id: a, invoke: {workflow: child}, \
+        catch: [{errors: [invoke.refused], steps: [{id: b, set: {told: '${ error.message }'}}]}]}, \
+        {id: c, finish: '${ vars.told }'}]\n---\n\
+        workflow: child\nlimits: {idempotency: {key: all, within: 30d}}\nsteps: [{id: a, sleep: 1m}]";
+    let world = World::of(flows, MemoryStore::new(), kinds::all(&Calls::default())).await;
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        let run = world.send("go", json!({})).await;
+        told.push(world.engine.wait(run).await.unwrap().output);
+        pass(8 * DAY).await;
+        assert!(!world.is_there(run).await);
+    }
+    assert_eq!(told, [json!(""), json!("the run that stands for it is not kept any more")]);
+    for table in [Table::Head, Table::Ended, Table::Wait, Table::Queue, Table::Event] {
+        assert_eq!(world.rows(table).await, 0, "{table:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_event_stays_as_long_as_an_open_run_may_look_for_it() {
     let world = World::fresh().await;
     let run = world.send("wait", json!({"id": "x"})).await;
