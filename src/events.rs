@@ -1,7 +1,8 @@
 //! `wf events`
 
 use serde_json::{Value as Json, json};
-use wf_engine::{EventFilter, LoggedEvent, Position};
+use wf_dsl::Time;
+use wf_engine::{EventFilter, Gathered, LoggedEvent, Position};
 
 use crate::desk::{StoreArgs, failed};
 use crate::exit::{Exit, Failure};
@@ -9,7 +10,7 @@ use crate::findings::count;
 use crate::selection::{Listing, Since};
 use crate::table::Table;
 use crate::terminal::{Look, data, talk};
-use crate::when::second;
+use crate::when::{due, second};
 
 /// What is shown of an event's data on a line, in columns.
 const DATA_COLUMNS: usize = 76;
@@ -72,7 +73,7 @@ fn list(args: &List) -> Result<Exit, Failure> {
         } else if page.items.is_empty() {
             talk("no events");
         } else {
-            data(&table(&page.items, Look::stdout()))?;
+            data(&table(&page.items, now, Look::stdout()))?;
             if let Some(next) = page.next {
                 talk(&format!("there are more: add `--before {}`, or `--limit N`", next.0));
             }
@@ -81,17 +82,27 @@ fn list(args: &List) -> Result<Exit, Failure> {
     })
 }
 
-fn table(events: &[LoggedEvent], look: Look) -> String {
+fn table(events: &[LoggedEvent], now: Time, look: Look) -> String {
     let mut table = Table::new(&["EVENT", "NAME", "RECEIVED (UTC)", "STARTED"], 1);
     for event in events {
-        let runs = if event.runs.is_empty() { String::new() } else { count(event.runs.len(), "run") };
+        let started = match (event.runs.len(), event.gathered.is_empty()) {
+            (0, true) => String::new(),
+            (0, false) => "gathered".to_owned(),
+            (runs, _) => count(runs, "run"),
+        };
         let text = event.data.to_string();
-        table.row(
-            [event.id.clone(), event.name.clone(), second(event.received), runs],
-            console::truncate_str(&text, DATA_COLUMNS, "…"),
-        );
+        let mut note: Vec<String> = event.gathered.iter().map(|gathered| waits(gathered, now)).collect();
+        note.push(console::truncate_str(&text, DATA_COLUMNS, "…").into_owned());
+        table.row([event.id.clone(), event.name.clone(), second(event.received), started], note.join("; "));
     }
     table.text(look)
+}
+
+/// What an event is gathered for.
+fn waits(gathered: &Gathered, now: Time) -> String {
+    let Gathered { workflow, since, due: at, events } = gathered;
+    let how_many = count(*events, "event");
+    format!("gathered for {workflow} since {}, {how_many}, due {}", second(*since), due(now, *at))
 }
 
 fn json_of(event: &LoggedEvent) -> Json {
@@ -106,7 +117,13 @@ fn json_of(event: &LoggedEvent) -> Json {
         "sent_by": event.sent_by.map(|run| run.to_string()),
         "replay_of": event.replay_of.map(|event| event.to_string()),
         "runs": event.runs.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "gathered": event.gathered.iter().map(json_of_gathered).collect::<Vec<_>>(),
     })
+}
+
+fn json_of_gathered(gathered: &Gathered) -> Json {
+    let Gathered { workflow, since, due, events } = gathered;
+    json!({"workflow": workflow, "since": since.to_string(), "due": due.to_string(), "events": events})
 }
 
 fn replay(args: &Replay) -> Result<Exit, Failure> {

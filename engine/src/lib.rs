@@ -47,9 +47,9 @@ pub use kind::{BoxFuture, Connection, Environment, Output, StepContext, StepErro
 pub use observe::{Notice, Observer};
 pub use once::{KEY_RETENTION, KEY_WAITERS_MAX};
 pub use operate::{
-    BEFORE_MAX, DeadLetters, DroppedStart, EVENTS_LOOKED_AT_MAX, EVENTS_TOLD_MAX, EventFilter, LoggedEvent, Miss, Move,
-    Near, Operator, Page, ParseStateError, Queued, RECORDED_EVENTS_MAX, Reason, Retry, RunFilter, RunLine, Standing,
-    State, Wanted, Why, WorkflowLine,
+    BEFORE_MAX, DeadLetters, DroppedStart, EVENTS_LOOKED_AT_MAX, EVENTS_TOLD_MAX, EventFilter, Gathered, LoggedEvent,
+    Miss, Move, Near, Operator, Page, ParseStateError, Queued, RECORDED_EVENTS_MAX, Reason, Retry, RunFilter, RunLine,
+    Standing, State, Wanted, Why, WorkflowLine,
 };
 pub use redact::{REDACTED, Redactor, SECRET_BYTES_MIN};
 pub use report::{EventReport, PendingEvent, RunReport, StepReport};

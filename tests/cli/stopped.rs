@@ -142,6 +142,27 @@ fn a_run_that_takes_too_long_is_left_open() {
 }
 
 #[test]
+fn an_event_that_is_gathered_is_listed_so() {
+    let totals = "workflow: totals\ntriggers:\n  - event: order.placed\nlimits:\n  batch:\n    max: 10\n    \
+                  within: 2h\nsteps:\n  - id: done\n    finish: ${ events.length() }\n";
+    let events = "events:\n  order.placed:\n    external: true\n    data: {n: int}\n";
+    let desk = Desk::with(&[
+        ("wf.yaml", "project: shop\n"),
+        ("totals.yaml", totals),
+        ("events.yaml", events),
+        ("order.json", r#"{"name": "order.placed", "data": {"n": 1}}"#),
+    ]);
+    desk.run(["run", ".", "--event", "order.json", "--max-wait", "100ms"]).expect(9, "");
+    let listed = desk.run(["events", "list"]).expect(0, "");
+    for words in ["gathered for totals since ", ", 1 event, due ", " (in 1h59m); {\"n\":1}"] {
+        assert!(listed.stdout.contains(words), "`{words}` in {}", listed.stdout);
+    }
+    let json = desk.run(["events", "list", "--json"]).expect(0, "").json();
+    let gathered = &json["events"][0]["gathered"][0];
+    assert_eq!((&gathered["workflow"], &gathered["events"]), (&"totals".into(), &1.into()));
+}
+
+#[test]
 fn kill_9_repeats_no_row_and_loses_none() {
     let desk = Desk::with(&[
         ("wf.yaml", ROWS_PROJECT),

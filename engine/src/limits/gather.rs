@@ -4,6 +4,8 @@
 //! there are and when they are due, rows of their own hold their positions in the log, and a timer starts the run. Once
 //! they are due nothing is added any more: the next event begins anew, whether the run has been started or not.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 use wf_dsl::{Collect, EvalError, Limits, Time};
 
@@ -224,6 +226,16 @@ pub(crate) fn timer_for(limit: &Row) -> Result<Option<Row>, Unreadable> {
     let row: GatherRow = from_bytes(&limit.key, &limit.value)?;
     let key = timer_of(row.first, row.timer);
     Ok(Some(Row { key, value: to_bytes(&TimerRow { id, plan: row.plan }) }))
+}
+
+/// The rows of limits that say what is gathered.
+pub(crate) fn gathering() -> Range<Key> {
+    Key::limit(GATHER, LimitId([0; 16]))..Key::limit(GATHER + 1, LimitId([0; 16]))
+}
+
+/// Of such a row, the run that the first event would have been, and when the events are due.
+pub(crate) fn gathered_until(limit: &Row) -> Result<(RunId, Time), Unreadable> {
+    from_bytes::<GatherRow>(&limit.key, &limit.value).map(|row| (row.first, row.due))
 }
 
 fn timer_of(first: RunId, at: Time) -> Key {

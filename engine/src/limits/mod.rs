@@ -9,6 +9,6 @@ pub(crate) use admit::{
     Arrival, Dropped, First, IDEMPOTENCY, IDEMPOTENT, Start, Verdict, admit, is_over, open_under, replaced_by, settle,
     unique_row,
 };
-pub(crate) use gather::{Flush, GATHERED, Gathering, flush, timer_for};
+pub(crate) use gather::{Flush, GATHERED, Gathering, flush, gathered_until, gathering, timer_for};
 pub use gather::{GATHERED_BYTES_MAX, GATHERED_MAX};
 pub use terms::{PRIORITY_MAX, Terms};

@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 use wf_dsl::Time;
 
-use super::{Operator, PAGE, Page};
+use super::{Gathered, Operator, PAGE, Page};
 use crate::driver::load;
 use crate::error::{Error, ErrorKind};
 use crate::ids::{EventId, Position, RunId};
@@ -44,6 +44,8 @@ pub struct LoggedEvent {
     pub replay_of: Option<EventId>,
     /// The runs that it started.
     pub runs: Vec<RunId>,
+    /// What it is gathered for.
+    pub gathered: Vec<Gathered>,
 }
 
 impl Operator {
@@ -74,6 +76,12 @@ impl Operator {
             }
             page.items.push(self.logged(position, row).await?);
         }
+        if let (Some(newest), Some(oldest)) = (page.items.first(), page.items.last()) {
+            let mut gathered = self.gathered((oldest.position, newest.position)).await?;
+            for event in &mut page.items {
+                event.gathered = gathered.remove(&event.position).unwrap_or_default();
+            }
+        }
         Ok(page)
     }
 
@@ -83,7 +91,9 @@ impl Operator {
     /// [`ErrorKind::NotFound`] if the log has none, and whatever the store answers.
     pub async fn event(&self, id: &str) -> Result<LoggedEvent, Error> {
         let (position, row) = self.event_row(id).await?;
-        self.logged(position, row).await
+        let mut event = self.logged(position, row).await?;
+        event.gathered = self.gathered((position, position)).await?.remove(&position).unwrap_or_default();
+        Ok(event)
     }
 
     pub(super) async fn event_row(&self, id: &str) -> Result<(Position, EventRow), Error> {
@@ -112,6 +122,7 @@ impl Operator {
             sent_by: row.sent_by,
             replay_of: row.replay_of,
             runs: runs.into_iter().zip(found).filter_map(|(run, head)| head.map(|_| run)).collect(),
+            gathered: Vec::new(),
         })
     }
 }

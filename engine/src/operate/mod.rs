@@ -6,6 +6,7 @@
 mod dead;
 mod dropped;
 mod events;
+mod gathered;
 mod list;
 mod migrate;
 mod queued;
@@ -37,6 +38,7 @@ use crate::upkeep::Kinds;
 pub use dead::DeadLetters;
 pub use dropped::DroppedStart;
 pub use events::{EventFilter, LoggedEvent};
+pub use gathered::Gathered;
 pub use list::{RunFilter, RunLine};
 pub use migrate::Move;
 pub use queued::{BEFORE_MAX, Queued};

@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
+use wf_dsl::Time;
 use wf_engine::limits::{GATHERED_BYTES_MAX, GATHERED_MAX};
 use wf_engine::store::{Commit, Key, Table, Write};
-use wf_engine::{EVENT_BYTES_MAX, Engine, Event, Fault, MemoryStore, Retention, RunId, Store};
+use wf_engine::{
+    EVENT_BYTES_MAX, Engine, Event, EventFilter, Fault, Gathered, LoggedEvent, MemoryStore, Page, Retention, RunId,
+    Store,
+};
 
 use crate::case::Case;
 use crate::kinds::Calls;
@@ -152,4 +156,30 @@ async fn a_check_finds_a_timer_that_is_missing_and_writes_it() {
     let found = wf_engine::check(&desk.store, true).await.unwrap().differences;
     assert_eq!(found.iter().map(|it| (it.table, it.what)).collect::<Vec<_>>(), [("timer", Fault::Missing)]);
     assert_eq!(desk.store.get(std::slice::from_ref(&timer.key)).await.unwrap(), [Some(timer)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_says_what_an_event_is_gathered_for() {
+    for (limits, told) in [("{batch: {max: 3, within: 1h}}", [2, 2]), ("{debounce: {quiet: 1h}}", [0, 1])] {
+        let desk = Desk::new(limits).await;
+        let operator = desk.engine.operator();
+        let begin = operator.now();
+        for x in [1, 2] {
+            desk.send(json!(x)).await;
+            pass(Duration::from_secs(60)).await;
+        }
+        let log = |page: Page<LoggedEvent, _>| page.items.into_iter().rev().map(|event| event.gathered);
+        let gathered: Vec<_> = log(operator.events(&EventFilter::default(), None, 10).await.unwrap()).collect();
+        let due = |minutes: i64| Time(begin.0 + minutes * 60_000);
+        let until = if limits.contains("batch") { due(60) } else { due(61) };
+        let wanted = told.map(|events| {
+            let one = Gathered { workflow: "flow".into(), since: begin, due: until, events };
+            Vec::from_iter((events > 0).then_some(one))
+        });
+        assert_eq!(gathered, wanted, "{limits}");
+        pass(Duration::from_secs(3600)).await;
+        let page = operator.events(&EventFilter::default(), None, 10).await.unwrap();
+        assert!(page.items.iter().any(|event| event.runs.len() == 1), "they have started their run");
+        assert!(log(page).all(|gathered| gathered.is_empty()));
+    }
 }
