@@ -27,7 +27,7 @@ pub(crate) fn check(seen: &Seen<'_>, wrong: &mut Vec<String>) {
     slots(seen, wrong);
     idle(seen, wrong);
     unique(&begun, wrong);
-    order(&begun, wrong);
+    order(seen, &begun, wrong);
     ranks(seen, &begun, wrong);
     paces(seen, &begun, wrong);
     for Begun { run, terms, at, .. } in &begun {
@@ -143,12 +143,13 @@ fn unique(begun: &[Begun<'_>], wrong: &mut Vec<String>) {
     }
 }
 
-/// Where one goes after the other, those of one lane and priority go in the order in which they came.
-fn order(begun: &[Begun<'_>], wrong: &mut Vec<String>) {
+/// Where one goes after the other, those of one lane and priority go in the order in which they came. A run of events that
+/// were gathered comes later than they did.
+fn order(seen: &Seen<'_>, begun: &[Begun<'_>], wrong: &mut Vec<String>) {
     let mut last: BTreeMap<_, &Begun<'_>> = BTreeMap::new();
     let in_turn =
         |next: &&Begun<'_>| next.terms.gate.slots.iter().any(|slot| slot.limit == 1) && next.terms.unique.is_none();
-    for next in begun.iter().filter(in_turn) {
+    for next in begun.iter().filter(in_turn).filter(|next| !gathers(seen.plan(next.run))) {
         let lane = (next.run.workflow, next.terms.gate.lane(), next.terms.priority);
         if let Some(before) = last.insert(lane, next)
             && next.position < before.position
@@ -204,12 +205,13 @@ fn paces(seen: &Seen<'_>, begun: &[Begun<'_>], wrong: &mut Vec<String>) {
     for ((_, every_us, burst), begun) in by_pace {
         for (number, first) in begun.iter().enumerate() {
             for (between, last) in (1_u64..).zip(&begun[number + 1..]) {
+                // As many as a burst has need not be apart, nor even in order where the clock was set back.
                 let intervals = (between + 1).saturating_sub(u64::from(burst));
                 // The pace is kept in microseconds, and begins are noted in milliseconds.
                 let least = i64::try_from(intervals * every_us / 1_000).unwrap_or(i64::MAX) - 1;
                 // What the store knows of a pace may have gone when it was over, before the clock was set back.
                 let is_forgotten = last.at < first.at && seen.world.retention.is_some();
-                if last.at.0 - first.at.0 + slack < least && !is_forgotten {
+                if last.at.0 - first.at.0 + slack < least && intervals > 0 && !is_forgotten {
                     wrong.push(format!(
                         "{between} runs after {} began within {} ms",
                         first.run,
