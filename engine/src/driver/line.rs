@@ -67,9 +67,11 @@ impl Driver {
         if self.claiming && !planted(Bug::PassGivenBack) {
             return self.lined.push((run, result));
         }
-        if let Err(error @ (CommitError::NotCommitted(_) | CommitError::Unknown(_))) = &result {
-            // The store takes no commits any more: claimed again, the run would only be held again, for ever.
+        if let Err(error) = &result {
             tracing::error!(%run, %error, "a run that was woken could not line up");
+        }
+        if let Err(CommitError::NotCommitted(_) | CommitError::Unknown(_)) = &result {
+            // The store takes no commits any more: claimed again, the run would only be held again, for ever.
             self.standby.remove(&run);
             return;
         }
@@ -77,9 +79,6 @@ impl Driver {
         // It may have been claimed and gone on before this was heard of.
         let Some(active) = self.standby.get(&run) else { return };
         self.parts.store.release(&[(run, Fence { version: active.committed, epoch: 0 })]);
-        if let Err(error) = &result {
-            tracing::error!(%run, %error, "a run that was woken could not line up");
-        }
         // What it was told is in the store, too: a row of the queue, a timer that is due, a request.
         if result.is_err() || self.standby.len() > STANDBY_MAX {
             self.standby.remove(&run);
@@ -89,7 +88,7 @@ impl Driver {
     /// A run was claimed: it begins, goes on, or looks for what has woken it.
     pub(super) fn claimed_one(&mut self, claim: Claim) {
         let run = claim.run;
-        let in_line = claim.passed || claim.row.as_queue().is_none_or(|(ready, ..)| ready.priority != Ready::WOKEN);
+        let in_line = claim.passed || claim.row.as_queue().is_none_or(|(ready, ..)| !ready.is_woken());
         if !in_line {
             return self.wake(run, Vec::new(), true);
         }

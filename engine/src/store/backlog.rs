@@ -1,7 +1,7 @@
 //! How many runs wait for their beginning.
 
 use super::lanes::ReadRows;
-use super::{Key, Ready, StoreError, Table};
+use super::{Key, StoreError, Table};
 
 /// The tables in which runs stand that have not begun, in the order of their keys.
 const TABLES: [Table; 3] = [Table::Gated, Table::Queue, Table::Line];
@@ -68,15 +68,15 @@ impl Backlog {
 
 /// Whether a row is that of a run that has not begun.
 fn waits(key: &Key) -> bool {
-    key.as_line().is_some() || key.queued().is_some_and(|(ready, _)| ready.priority != Ready::WOKEN)
+    key.as_line().is_some() || key.queued().is_some_and(|(ready, _)| !ready.is_woken())
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::Row;
     use super::super::gate::LimitId;
+    use super::super::{Ready, Row};
     use super::*;
     use crate::ids::{EventId, Position, RunId};
 

@@ -256,6 +256,11 @@ impl Ready {
     pub fn woken(run: RunId) -> Self {
         Ready { workflow: run.workflow, priority: Ready::WOKEN }
     }
+
+    /// Whether what stands here has begun before.
+    pub fn is_woken(&self) -> bool {
+        self.priority == Ready::WOKEN
+    }
 }
 
 /// What [`Store::claim`] gives.

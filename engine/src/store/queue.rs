@@ -138,7 +138,7 @@ impl Queue {
     fn pop(&mut self, workflow: u16, glance: &mut Glance<'_>) -> Result<Option<Taken>, StoreError> {
         let Some(lanes) = self.workflows.get_mut(&workflow) else { return Ok(None) };
         while let Some(key) = lanes.open.first(glance.read)? {
-            let is_new = key.as_queue().is_some_and(|(ready, ..)| ready.priority != Ready::WOKEN);
+            let is_new = key.as_queue().is_some_and(|(ready, ..)| !ready.is_woken());
             if is_new && self.paused.contains(&workflow) {
                 break;
             }
@@ -178,7 +178,7 @@ impl Queue {
             }
             let waiting = (ready.priority, turn, (workflow, lane));
             self.turns += 1;
-            if self.paused.contains(&workflow) && ready.priority != Ready::WOKEN {
+            if self.paused.contains(&workflow) && !ready.is_woken() {
                 self.standing.push(waiting);
                 continue;
             }
@@ -287,7 +287,7 @@ impl Queue {
                 }
                 // What stands still because its workflow is paused does not hold up a run that has begun.
                 let stands = self.standing.iter().position(|(.., stands)| *stands == (workflow, lane));
-                if let Some(at) = stands.filter(|_| ready.priority == Ready::WOKEN) {
+                if let Some(at) = stands.filter(|_| ready.is_woken()) {
                     self.standing.swap_remove(at);
                     lanes.gated.make_ready(lane, ready.priority, self.turns);
                 }
