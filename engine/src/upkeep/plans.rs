@@ -83,19 +83,19 @@ impl Pass {
     /// many went, and those that nothing needs.
     pub(super) async fn delete_plans(&self, search: Search) -> Result<(u64, BTreeSet<PlanHash>), Error> {
         let mut gone = 0;
+        let names = load::scan(&*self.store, Key::all(Table::Name)).await?;
+        let names: Vec<Key> = names.into_iter().map(|row| row.key).collect();
         let doubted = |hash: &PlanHash| self.doubted.as_ref().is_none_or(|before| before.contains(hash));
         for hash in search.left.iter().filter(|hash| doubted(hash)) {
             let rows = self.store.scan(Key::plan(&hash.0, 0)..Key::plan(&hash.0, u16::MAX).next(), false, ROWS).await?;
             let keys: Vec<Key> = rows.into_iter().map(|row| row.key).collect();
-            let names: Vec<Key> =
-                load::scan(&*self.store, Key::all(Table::Name)).await?.into_iter().map(|row| row.key).collect();
             let text = hash.to_string();
             let rule = move |rows: &Rows| {
                 let is_newest = rows.values().flatten().any(|row| String::from_utf8_lossy(&row.value).contains(&text));
                 let writes = keys.iter().filter(|_| !is_newest).cloned().map(Write::Delete).collect();
                 (Commit { writes, ..Commit::default() }, (!is_newest).into())
             };
-            let (_, deleted) = self.store.decide(names, Box::new(rule)).await?;
+            let (_, deleted) = self.store.decide(names.clone(), Box::new(rule)).await?;
             gone += u64::from(deleted == true);
         }
         Ok((gone, search.left))
