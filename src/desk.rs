@@ -45,10 +45,7 @@ impl StoreArgs {
 
     /// The project that the store belongs to, as its files are now.
     pub(crate) fn project(&self) -> Result<Checked, Failure> {
-        let memory = std::fs::read_to_string(self.folder()?.join(PROJECT));
-        let none = |why: String| Failure::new(Exit::NotFound, format!("the store names no project{why}"));
-        let path = memory.map_err(|error| none(format!(": {error}")))?;
-        Checked::all(&[PathBuf::from(path)])?.pop().ok_or_else(|| none(String::new()))
+        project_of(&self.folder()?)
     }
 
     /// The plans of that project.
@@ -82,11 +79,16 @@ impl StoreArgs {
     }
 }
 
+/// The project that the store in a folder belongs to, as its files are now.
+fn project_of(folder: &Path) -> Result<Checked, Failure> {
+    let none = |why: String| Failure::new(Exit::NotFound, format!("the store names no project{why}"));
+    let path = std::fs::read_to_string(folder.join(PROJECT)).map_err(|error| none(format!(": {error}")))?;
+    Checked::all(&[PathBuf::from(path)])?.pop().ok_or_else(|| none(String::new()))
+}
+
 /// The kinds keep what must go with the runs in the databases of the project.
 pub(crate) fn with_kinds(builder: Builder, folder: &Path) -> Result<Builder, Failure> {
-    let remembered = std::fs::read_to_string(folder.join(PROJECT)).ok();
-    let project = remembered.and_then(|path| Checked::all(&[PathBuf::from(path)]).ok()?.pop());
-    let Some(checked) = project else {
+    let Ok(checked) = project_of(folder) else {
         talk("the store's project is not there: what its step kinds keep of the runs stays where it is");
         return Ok(builder);
     };
