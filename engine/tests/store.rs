@@ -19,6 +19,9 @@ use wf_engine::store::{
 };
 use wf_engine::{EventId, Position, RunId, SledOptions, SledStore};
 
+#[path = "../../tests/support/campaign.rs"]
+mod campaign;
+
 struct Model;
 
 impl Subject for Model {
@@ -268,13 +271,16 @@ fn commit(acts: Vec<Act>, rows: &[Row]) -> Commit {
     commit
 }
 
-/// Gives the same commits to both stores, all under way at once, and compares what becomes of them.
-fn commit_to_both(model: &dyn Store, subject: &dyn Store, commits: Vec<Commit>) {
-    let pending: Vec<_> = commits.iter().map(|commit| subject.commit(commit.clone())).collect();
-    for (commit, pending) in commits.into_iter().zip(pending) {
-        let shown = format!("{commit:.200?}");
-        let (expected, outcome) = (block_on(model.commit(commit)), block_on(pending));
-        assert_eq!(format!("{outcome:?}"), format!("{expected:?}"), "{shown}");
+/// Gives the same commits to both stores, all under way at once in the one on disk, and compares what becomes of them.
+/// Each is made from the rows that the model has by then: a head that goes takes its whole journal along.
+fn commit_to_both(model: &dyn Store, subject: &dyn Store, commits: Vec<Vec<Act>>) {
+    let both = commits.into_iter().map(|acts| {
+        let commit = commit(acts, &rows(model));
+        (format!("{commit:.200?}"), subject.commit(commit.clone()), block_on(model.commit(commit)))
+    });
+    let both: Vec<_> = both.collect();
+    for (shown, pending, expected) in both {
+        assert_eq!(format!("{:?}", block_on(pending)), format!("{expected:?}"), "{shown}");
     }
 }
 
@@ -302,13 +308,9 @@ fn follows_the_model(moves: Vec<Move>, disk: &OnDisk) {
     for next in moves {
         match next {
             Move::Commits(commits) => {
-                let before = rows(&*model);
-                let commits = commits.into_iter().map(|acts| commit(acts, &before)).collect();
                 commit_to_both(&*model, &*subject, commits);
             }
             Move::Compact(commits) => {
-                let before = rows(&*model);
-                let commits = commits.into_iter().map(|acts| commit(acts, &before)).collect();
                 let copied = subject.copy(CopyTo::Place);
                 commit_to_both(&*model, &*subject, commits);
                 block_on(copied).unwrap();
@@ -427,8 +429,12 @@ fn a_store_that_is_closed_ends_its_copy() {
 }
 
 proptest! {
-    // The seed is fixed, as that of every test in CI.
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, rng_seed: RngSeed::Fixed(48), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: campaign::rounds("store-model") as u32,
+        rng_seed: RngSeed::Fixed(48),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn sled_follows_the_model(moves in vec(moves(), 1..25)) {

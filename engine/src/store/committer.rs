@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use wf_dsl::Time;
 
 use super::changes::Changes;
 use super::copy::{Copied, Copy, CopyTo, Successor};
@@ -18,7 +19,7 @@ use super::stored::Stored;
 use super::tree::{Tree, disk_error};
 use super::versions::Versions;
 use super::wal::{Values, Wal};
-use super::{Answer, Commit, CommitError, Decide, Health, Key, Receipt, Row, SledOptions, StoreError, Table};
+use super::{Answer, Claims, Commit, CommitError, Decide, Health, Key, Receipt, Row, SledOptions, StoreError, Table};
 use crate::ids::{Position, RunId};
 
 /// Most commits of a group.
@@ -31,6 +32,8 @@ const GROUP_BYTES: usize = 1 << 20;
 pub(super) struct Shared {
     pub(super) stored: Stored,
     pub(super) queue: Mutex<Queue>,
+    /// Changes only while the queue is locked, so that what a claim reads and what is noted here are of one moment.
+    versions: Mutex<Versions>,
     pub(super) changes: Changes,
     /// Why the store takes no more commits.
     failed: RwLock<Option<StoreError>>,
@@ -81,11 +84,20 @@ impl Shared {
         Shared {
             stored,
             queue: Mutex::new(queue),
+            versions: Mutex::default(),
             changes: Changes::default(),
             failed: RwLock::default(),
             jobs: Mutex::default(),
             arrived: Condvar::new(),
         }
+    }
+
+    /// Claims runs. What is read of them for it need not be read again when they are committed to.
+    pub(super) fn claims(&self, most: usize, now: Time) -> Result<Claims, StoreError> {
+        let stored = &self.stored;
+        let read = |range, most| stored.scan(range, false, most);
+        let version = |run| locked(&self.versions).learn(run, || stored.version(run));
+        locked(&self.queue).claims(most, now, &read, &version)
     }
 
     /// Hands in a commit. It is in line when this returns.
@@ -157,7 +169,6 @@ pub(super) struct Committer {
     shared: Arc<Shared>,
     wal: Wal,
     end: Position,
-    versions: Versions,
     place: Place,
     copy: Option<(Copy, oneshot::Sender<Result<Copied, StoreError>>)>,
 }
@@ -173,7 +184,7 @@ pub(super) struct Place {
 /// The rows below a group, and the versions that need no look at them.
 struct Below<'a> {
     stored: &'a Stored,
-    versions: &'a Versions,
+    versions: &'a Mutex<Versions>,
 }
 
 impl Base for Below<'_> {
@@ -186,16 +197,14 @@ impl Base for Below<'_> {
     }
 
     fn version(&self, run: RunId) -> Result<Option<u64>, StoreError> {
-        match self.versions.get(run) {
-            Some(version) => Ok(Some(version)),
-            None => self.stored.version(run),
-        }
+        let known = locked(self.versions).get(run);
+        known.map_or_else(|| self.stored.version(run), |version| Ok(Some(version)))
     }
 }
 
 impl Committer {
     pub(super) fn new(shared: Arc<Shared>, wal: Wal, end: Position, place: Place) -> Self {
-        Committer { shared, wal, end, versions: Versions::default(), place, copy: None }
+        Committer { shared, wal, end, place, copy: None }
     }
 
     pub(super) fn run(mut self) {
@@ -317,8 +326,8 @@ impl Committer {
         if let Some(error) = self.shared.failure() {
             return Err(error);
         }
-        let Shared { stored, queue, changes, .. } = &*self.shared;
-        let below = Below { stored, versions: &self.versions };
+        let Shared { stored, queue, versions: known, changes, .. } = &*self.shared;
+        let below = Below { stored, versions: known };
         let mut group = Group::new(&below, self.end);
         while answers.len() < GROUP_COMMITS_MAX && group.bytes() < GROUP_BYTES {
             let Some(Job { work, answer }) = waiting.pop_front() else { break };
@@ -347,9 +356,9 @@ impl Committer {
             copy.follow(&rows);
         }
         self.end = end;
-        self.versions.note(versions);
         // Nobody may claim a run between the moment it can be read and the moment it is known to be claimed from birth.
         let mut queue = locked(queue);
+        locked(known).note(versions);
         stored.pending.add(number, rows);
         claimed.into_iter().for_each(|run| queue.take(run));
         queue.changed(queued.iter().map(|(key, value)| (key, value.as_deref())));

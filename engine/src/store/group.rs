@@ -24,6 +24,11 @@ pub(super) trait Base {
     fn version(&self, run: RunId) -> Result<Option<u64>, StoreError> {
         let Some(head) = self.get(&Key::head(run))? else { return Ok(None) };
         let head = Head::read(&head).ok_or_else(|| damaged(&Key::head(run)))?;
+        // Most runs have no records but those that the head counts; the next one would begin its row at that number.
+        let next = u32::try_from(head.records).map(|next| self.get(&Key::journal(run, next)));
+        if !matches!(next, Ok(Ok(Some(_)) | Err(_))) {
+            return Ok(Some(head.records));
+        }
         let Some(last) = self.last(Key::journal_of(run))? else { return Ok(Some(head.records)) };
         let turn = Turn::read(&last.value).zip(last.key.as_journal()).ok_or_else(|| damaged(&last.key))?;
         let (turn, (_, first)) = turn;
@@ -40,6 +45,8 @@ pub(super) struct Group<'a, B> {
     /// Runs whose number of records the group changes; none for those whose head it deletes.
     versions: HashMap<RunId, Option<u64>>,
     claimed: Vec<RunId>,
+    /// It deletes rows of events, perhaps its own.
+    forgets_events: bool,
     /// How much was put, in bytes; rows that are put twice count twice.
     bytes: usize,
 }
@@ -67,7 +74,15 @@ pub(super) struct Changed {
 impl<'a, B: Base> Group<'a, B> {
     /// An empty group over rows with the log's end.
     pub(super) fn new(base: &'a B, end: Position) -> Self {
-        Group { base, end, rows: BTreeMap::new(), versions: HashMap::new(), claimed: Vec::new(), bytes: 0 }
+        Group {
+            base,
+            end,
+            rows: BTreeMap::new(),
+            versions: HashMap::new(),
+            claimed: Vec::new(),
+            forgets_events: false,
+            bytes: 0,
+        }
     }
 
     /// Takes a commit in, whole or not at all.
@@ -103,8 +118,7 @@ impl<'a, B: Base> Group<'a, B> {
 
     /// What the group amounts to.
     pub(super) fn finish(mut self) -> Changed {
-        let forgets_events = self.rows.range(Key::all(Table::Event)).any(|(_, change)| change.value.is_none());
-        if forgets_events {
+        if self.forgets_events {
             // The log's end is where its last event is; when events go, their positions must not come again.
             self.put(Key::meta(LOG_END), number(self.end.0));
         }
@@ -250,6 +264,7 @@ impl<'a, B: Base> Group<'a, B> {
     }
 
     fn delete(&mut self, key: Key) {
+        self.forgets_events |= key.table() == Some(Table::Event);
         if self.rows.get(&key).is_some_and(|change| change.fresh) {
             self.rows.remove(&key);
         } else {

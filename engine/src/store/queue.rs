@@ -102,15 +102,15 @@ impl Queue {
         self.rooms.tidy(now);
         let mut claimed = Claimed::default();
         let mut glance = Glance { now, left: LOOKED_AT_MAX, read };
-        let mut idle = 0;
+        let (mut idle, mut looked_at) = (0, self.served);
         while claimed.runs.len() < most && idle < self.workflows.len() && glance.left > 0 {
-            let behind = self.workflows.range((Excluded(self.served), Unbounded)).next();
+            let behind = self.workflows.range((Excluded(looked_at), Unbounded)).next();
             let Some((&workflow, _)) = behind.or_else(|| self.workflows.iter().next()) else { break };
-            self.served = workflow;
+            looked_at = workflow;
             idle += 1;
             if let Some(run) = self.pop(workflow, &mut glance)? {
                 claimed.runs.push(run);
-                idle = 0;
+                (idle, self.served) = (0, workflow);
             }
         }
         claimed.more = glance.left == 0;
