@@ -72,6 +72,9 @@ const FLUSHES_MAX: usize = 32;
 const DRAIN: usize = 128;
 /// Runs that are claimed at once.
 const CLAIM: usize = 256;
+/// Commits and reads that are under way before more runs are claimed. More of them would share no more syncs, and what
+/// they hold would have left the processor's caches when they end.
+const UNDER_WAY_MAX: usize = 2 * CLAIM;
 /// Only a store that many processes share needs a lease that ends.
 const LEASE: Duration = Duration::from_secs(30);
 /// How long the loop sleeps when nothing is due, so that what no hint announced is found in the end.
@@ -101,7 +104,12 @@ enum Done {
     Committed(RunId, Result<Settled, CommitError>),
     Born(Box<birth::Births>, Result<Receipt, CommitError>),
     Duplicate(oneshot::Sender<Result<Sent, Error>>, Sent),
-    Performed { run: RunId, frame: FrameId, since: u64, outcome: Result<serde_json::Value, StepError> },
+    Performed {
+        run: RunId,
+        frame: FrameId,
+        since: u64,
+        outcome: Result<serde_json::Value, StepError>,
+    },
     Loaded(RunId, Result<Option<Box<Loaded>>, Error>),
     Claimed(Result<Claims, StoreError>),
     LinedUp(RunId, Result<(), CommitError>),
@@ -113,8 +121,16 @@ enum Done {
     GatheredRead(Due, Result<Option<Box<gather::Gathered>>, Error>),
     Flushed(Due, Box<birth::Births>, Result<(Receipt, Flush), CommitError>),
     DelayRead(Result<Option<Box<later::Later>>, Error>),
-    KeyRead { run: RunId, frame: FrameId, since: u64, output: Result<Value, Error> },
-    Forgotten { run: RunId, more: bool },
+    KeyRead {
+        run: RunId,
+        frame: FrameId,
+        since: u64,
+        output: Result<Value, Error>,
+    },
+    Forgotten {
+        run: RunId,
+        more: bool,
+    },
     Trimmed(RunId, Result<history::JournalSize, Error>),
     KeptUp(Result<Part, Error>),
     Compacted(Result<Option<Copied>, StoreError>),
@@ -122,6 +138,8 @@ enum Done {
     Waiters(Result<Box<inbox::Waiters>, Error>),
     Delivered(inbox::Delivery, Result<Receipt, CommitError>),
     Retry(RunId),
+    /// An attempt was given up before its end.
+    Aborted(RunId),
 }
 
 /// What the loop goes on with.
@@ -187,6 +205,8 @@ pub(crate) struct Driver {
     /// Runs that have come to stand in line while the queue was looked at.
     lined: Vec<(RunId, Result<(), CommitError>)>,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// How many of those are attempts.
+    performing: usize,
     timers: Timers,
     claiming: bool,
     /// Workflows whose runs are born into the queue and do not begin.
@@ -227,6 +247,7 @@ impl Driver {
             standby: HashMap::new(),
             lined: Vec::new(),
             work: FuturesUnordered::new(),
+            performing: 0,
             timers: Timers::unread(),
             claiming: false,
             paused: BTreeSet::new(),
@@ -344,10 +365,14 @@ impl Driver {
         self.upkeep_due().map_or(due, |upkeep| upkeep.min(due))
     }
 
+    /// How many commits, reads and the like are under way.
+    fn under_way(&self) -> usize {
+        self.work.len() - self.performing
+    }
+
     /// Whether nothing is under way but attempts.
     fn is_caught_up(&self) -> bool {
-        let attempts: usize = self.active.values().map(|active| active.attempts.len()).sum();
-        self.work.len() == attempts && self.inbox.is_empty() && !self.queue_changed
+        self.under_way() == 0 && self.inbox.is_empty() && !self.queue_changed
     }
 
     fn tell_quiet(&mut self) {
@@ -409,6 +434,7 @@ impl Driver {
             Done::Born(births, result) => self.born(*births, result),
             Done::Duplicate(answer, sent) => drop(answer.send(Ok(sent))),
             Done::Performed { run, frame, since, outcome } => {
+                self.performing -= 1;
                 if let Some(active) = self.active.get_mut(&run) {
                     active.attempts.remove(&frame);
                     active.inputs.push_back(Input::Outcome { frame, since, outcome });
@@ -443,6 +469,10 @@ impl Driver {
             Done::Trimmed(run, dropped) => self.trimmed(run, dropped),
             Done::KeptUp(done) => self.kept_up(done),
             Done::Compacted(compacted) => self.compacted(compacted),
+            Done::Aborted(run) => {
+                self.performing -= 1;
+                self.step(run);
+            }
             Done::Retry(run) => self.step(run),
         }
     }
@@ -476,7 +506,8 @@ impl Driver {
 
     fn claim(&mut self) {
         self.queue_changed |= self.claim_due.take_if(|due| *due <= self.now).is_some();
-        if !self.queue_changed || self.claiming || self.stopping.is_some() || self.active.len() >= ACTIVE_NEW_MAX {
+        let full = self.active.len() >= ACTIVE_NEW_MAX || self.under_way() >= UNDER_WAY_MAX;
+        if !self.queue_changed || self.claiming || self.stopping.is_some() || full {
             return;
         }
         // What changes from now on may be too late for this look.

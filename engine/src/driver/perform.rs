@@ -52,6 +52,8 @@ impl Driver {
         if !still {
             return;
         }
+        // One that cannot be made is over at once, and counts until that is heard of.
+        self.performing += 1;
         let prepared = self.prepare(id, &call);
         let attempt = match prepared {
             Ok(prepared) => prepared,
@@ -69,7 +71,7 @@ impl Driver {
             let outcome = match attempt.await {
                 Ok(outcome) => outcome,
                 // Whoever aborted it has taken it out of the run's attempts and waits for nothing.
-                Err(_) => return Done::Retry(id),
+                Err(_) => return Done::Aborted(id),
             };
             let outcome = match outcome {
                 Ok(mut output) => {
