@@ -222,7 +222,7 @@ impl<'a, B: Base> Group<'a, B> {
                     Some(id) => (Key::line(id, ready.priority, position, born.run), gate_value(&born.gate)),
                     None => queue_row(ready, &born.gate, position, born.run),
                 };
-                self.put_fresh(key, value);
+                self.put(key, value);
             }
             if born.claimed {
                 self.claimed.push(born.run);
