@@ -339,6 +339,7 @@ impl Committer {
         }
         let Changed { end, rows, versions, claimed } = group.finish();
         if rows.is_empty() {
+            claimed.into_iter().for_each(|run| locked(queue).take(run));
             return Ok(());
         }
         let queued = rows.iter().filter(|(key, _)| Queue::concerns(key));
