@@ -70,8 +70,6 @@ bugs! {
     QueueOverlooked = "queue-overlooked",
     /// A run that parks keeps its slot.
     SlotKept = "slot-kept",
-    /// A run that has just lined up gives back what it was let through with meanwhile.
-    PassGivenBack = "pass-given-back",
     /// Of the runs in a queue, the one with the smallest priority goes first.
     PriorityReversed = "priority-reversed",
     /// A key of `unique` is free again when the `finally` of its run begins.
