@@ -11,8 +11,8 @@ use crate::error::Error;
 use crate::ids::RunId;
 use crate::store::{Commit, Key, Ready, Store, Write};
 
-/// Rows of a queue that are looked at together; there may be millions, and the loop has other work in between.
-const PAGE: usize = 64;
+/// Rows of a queue that are looked at together.
+const PAGE: usize = 256;
 
 impl Driver {
     /// Lets runs of a paused workflow go on that have begun.
@@ -49,7 +49,6 @@ async fn move_up(store: &dyn Store, workflow: u16, active: &HashSet<RunId>) -> R
                 Some(last) if page.len() == PAGE => range.start = last.key.next(),
                 _ => break,
             }
-            tokio::task::yield_now().await;
         }
     }
     Ok(())
