@@ -5,7 +5,6 @@
 
 mod active;
 mod backlog;
-mod begun;
 mod birth;
 mod commit;
 mod cron;
@@ -113,7 +112,6 @@ enum Done {
     Loaded(RunId, Result<Option<Box<Loaded>>, Error>),
     Claimed(Result<Claims, StoreError>),
     LinedUp(RunId, Result<(), CommitError>),
-    MovedUp(Result<(), Error>),
     TimersRead(Result<Vec<Row>, StoreError>),
     LookedAt(join::Look, Result<Option<join::End>, Error>),
     TickLooked(Box<cron::Looked>),
@@ -325,7 +323,6 @@ impl Driver {
         }
         let paused = load::scan(&*store, Key::all_paused()).await?;
         self.paused = paused.iter().filter_map(|row| row.key.as_paused()).collect();
-        self.paused.clone().into_iter().for_each(|workflow| self.let_begun_go_on(workflow));
         self.recover_deliveries().await?;
         if planted(Bug::KeysForgotten) {
             let mut rows = load::scan(&*store, Key::all(Table::Limit)).await?;
@@ -414,10 +411,7 @@ impl Driver {
                 self.queue_changed = true;
                 due.into_iter().for_each(|due| self.timers.add(due));
             }
-            Message::Paused(workflow, true) => {
-                self.paused.insert(workflow);
-                self.let_begun_go_on(workflow);
-            }
+            Message::Paused(workflow, true) => drop(self.paused.insert(workflow)),
             Message::Paused(workflow, false) => {
                 self.paused.remove(&workflow);
                 self.queue_changed = true;
@@ -444,7 +438,6 @@ impl Driver {
             Done::Loaded(run, loaded) => self.loaded(run, loaded),
             Done::Claimed(claimed) => self.claimed(claimed),
             Done::LinedUp(run, result) => self.lined_up(run, result),
-            Done::MovedUp(moved) => self.moved_up(moved),
             Done::TimersRead(rows) => match rows {
                 Ok(rows) => {
                     let page: Vec<Due> = rows.iter().filter_map(|row| row.key.as_timer()).collect();

@@ -355,12 +355,8 @@ impl Key {
 
     /// What a [`Key::queue`] or a [`Key::gated`] says of its run: where it stands, and which it is.
     pub fn queued(&self) -> Option<(Ready, RunId)> {
-        self.in_line().map(|(ready, _, run)| (ready, run))
-    }
-
-    /// The same, with the run's order among those of its priority.
-    pub fn in_line(&self) -> Option<(Ready, Position, RunId)> {
-        self.as_queue().or_else(|| self.as_gated().map(|(ready, _, order, run)| (ready, order, run)))
+        let open = self.as_queue().map(|(ready, _, run)| (ready, run));
+        open.or_else(|| self.as_gated().map(|(ready, _, _, run)| (ready, run)))
     }
 
     /// `l|rule|id`

@@ -225,7 +225,8 @@ impl<'a> Model<'a> {
             }
             for run in 0..self.runs.len() {
                 let run_of = &self.runs[run];
-                if run_of.state == State::Calling || self.must_go_on(run) {
+                let waits_for_resume = run_of.interrupted && self.paused[run_of.start.flow];
+                if run_of.state == State::Calling || self.must_go_on(run) && !waits_for_resume {
                     return Err(self.wrong(run, "could go on and did not"));
                 }
             }
