@@ -125,10 +125,8 @@ enum Done {
         since: u64,
         output: Result<Value, Error>,
     },
-    Forgotten {
-        run: RunId,
-        more: bool,
-    },
+    /// What was left of a run that has ended was deleted, and whether there is more of it.
+    Forgotten(RunId, Result<bool, CommitError>),
     Trimmed(RunId, Result<history::JournalSize, Error>),
     KeptUp(Result<Part, Error>),
     Compacted(Result<Option<Copied>, StoreError>),
@@ -458,7 +456,7 @@ impl Driver {
             Done::Looked(run, number, inbox) => self.looked(run, number, inbox),
             Done::Waiters(waiters) => self.tell_waiters(waiters),
             Done::Delivered(delivery, result) => self.delivered(delivery, result),
-            Done::Forgotten { run, more } => self.forgotten(run, more),
+            Done::Forgotten(run, more) => self.forgotten(run, more),
             Done::Trimmed(run, dropped) => self.trimmed(run, dropped),
             Done::KeptUp(done) => self.kept_up(done),
             Done::Compacted(compacted) => self.compacted(compacted),
@@ -624,19 +622,21 @@ impl Driver {
             if !writes.is_empty() {
                 done = store.commit(crate::store::Commit { writes, ..Default::default() }).await.map(drop);
             }
-            if let Err(error) = &done {
-                tracing::warn!(run = %id, %error, "a late hint stays in the store");
-            }
-            Done::Forgotten { run: id, more: more && done.is_ok() }
+            Done::Forgotten(id, done.map(|()| more))
         });
     }
 
-    fn forgotten(&mut self, run: RunId, more: bool) {
-        if more {
-            return self.wake(run, Vec::new(), true);
+    /// The hints of a run that has ended are gone, and there may be more of them.
+    fn forgotten(&mut self, run: RunId, more: Result<bool, CommitError>) {
+        match more {
+            Ok(true) => self.wake(run, Vec::new(), true),
+            Ok(false) => {
+                self.parts.store.release(&[(run, Fence::default())]);
+                self.queue_changed = true;
+            }
+            // The store takes no commits any more: given back, the run would only be claimed again, for ever.
+            Err(error) => tracing::warn!(%run, %error, "a late hint stays in the store"),
         }
-        self.parts.store.release(&[(run, Fence::default())]);
-        self.queue_changed = true;
     }
 
     /// A run whose plan needs a kind that this host does not have stays as it is.

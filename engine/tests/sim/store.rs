@@ -20,6 +20,9 @@ use crate::pruned::{self, Pruned};
 
 /// How long a process whose store takes no commits is left alone, at most, in milliseconds.
 const PATIENCE_MS: usize = 3_000;
+/// How often a store is asked for something while the clock stands still; an engine that asks more often turns in
+/// circles, and would do so for good.
+const ASKED_MAX: usize = 100_000;
 
 /// What happens at one commit of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,6 +184,8 @@ struct State {
     fault: Option<(usize, Fault)>,
     /// Commits and refusals so far.
     writes: usize,
+    /// How often it was asked for something at an instant, which is the latest.
+    asked: (Time, usize),
     dead: bool,
     broken: bool,
     broken_at: Option<Time>,
@@ -204,6 +209,7 @@ impl SimStore {
             pace,
             fault,
             writes: 0,
+            asked: (Time(0), 0),
             dead: false,
             broken: false,
             broken_at: None,
@@ -387,6 +393,9 @@ impl SimStore {
 
     fn delay(&self) -> Delay {
         let mut state = self.state();
+        let now = self.clock.now();
+        state.asked = if state.asked.0 == now { (now, state.asked.1 + 1) } else { (now, 1) };
+        assert!(state.asked.1 <= ASKED_MAX, "the engine turns in circles at {now}");
         let pace = state.pace;
         let random = &mut state.random;
         let millis = match pace {
