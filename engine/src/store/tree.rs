@@ -1,4 +1,4 @@
-//! sled: one tree, opened with care, read in order, written in batches.
+//! sled: one tree, opened with care, read in order, written in pieces.
 
 use std::error::Error;
 use std::fs::{self, File, TryLockError};
@@ -104,23 +104,20 @@ impl Tree {
     /// Puts new values in, as durably as the options ask. After a crash in the middle, any of them may be missing.
     ///
     /// It goes piece by piece: sled survives a power cut that takes what it wrote last, but not one that takes a piece
-    /// and leaves one that was written later.
+    /// and leaves one that was written later. It goes row by row, since nobody reads while sled applies a batch.
     pub(super) fn put(&self, values: &Values) -> sled::Result<()> {
         let mut bytes = 0;
-        let mut batch = sled::Batch::default();
         for (key, value) in values {
             match value {
-                Some(value) => batch.insert(key.as_bytes(), value.as_slice()),
-                None => batch.remove(key.as_bytes()),
+                Some(value) => self.db().insert(key.as_bytes(), value.as_slice())?,
+                None => self.db().remove(key.as_bytes())?,
             };
             bytes += key.as_bytes().len() + value.as_ref().map_or(0, Vec::len);
             if bytes >= PIECE_BYTES {
-                self.db().apply_batch(std::mem::take(&mut batch))?;
                 self.sync()?;
                 bytes = 0;
             }
         }
-        self.db().apply_batch(batch)?;
         self.sync()
     }
 
