@@ -69,6 +69,10 @@ pub const CASES: &[(&str, Case)] = &[
     ("a long queue is claimed to its end", |subject| Box::pin(long_queue(subject))),
     ("slots are taken and given back", |subject| Box::pin(gates::slots_are_taken(subject))),
     ("two slots are taken together or not at all", |subject| Box::pin(gates::two_slots(subject))),
+    ("a slot that workflows count differently is given to whom it fits", |subject| {
+        Box::pin(gates::unlike_slots(subject))
+    }),
+    ("who gives up its turn gives it to another workflow, too", |subject| Box::pin(gates::given_up(subject))),
     ("a pace spaces claims, also after reopening", |subject| Box::pin(gates::paces(subject))),
     ("no lane starves another", |subject| Box::pin(gates::fairness(subject))),
     ("a paused workflow begins nothing", |subject| Box::pin(gates::pauses(subject))),

@@ -28,6 +28,8 @@ pub(super) struct Queue {
     paused: BTreeSet<u16>,
     /// Lanes that stand still because their workflow is paused.
     standing: Vec<Waiting>,
+    /// A lane has got its turn, maybe one of a workflow that was just looked at.
+    roused: bool,
     /// Numbers the turns of lanes.
     turns: u64,
     backlog: Backlog,
@@ -108,9 +110,12 @@ impl Queue {
             let Some((&workflow, _)) = behind.or_else(|| self.workflows.iter().next()) else { break };
             looked_at = workflow;
             idle += 1;
+            self.roused = false;
             if let Some(run) = self.pop(workflow, &mut glance)? {
                 claimed.runs.push(run);
                 (idle, self.served) = (0, workflow);
+            } else if self.roused {
+                idle = 0;
             }
         }
         claimed.more = glance.left == 0;
@@ -220,6 +225,7 @@ impl Queue {
         for (priority, turn, (workflow, lane)) in lanes {
             if let Some(lanes) = self.workflows.get_mut(&workflow) {
                 lanes.gated.make_ready(lane, priority, turn);
+                self.roused = true;
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Rooms: how full the slots are and how far the paces have come, in memory, and which lanes wait for them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound::{Excluded, Unbounded};
 
 use wf_dsl::Time;
 
@@ -29,7 +30,27 @@ const PACES_MIN: usize = 1_024;
 #[derive(Debug, Default)]
 struct SlotRoom {
     taken: u32,
-    waiting: BTreeSet<Waiting>,
+    /// By how many places there are for each: workflows that share a slot may not agree on that.
+    waiting: BTreeMap<u32, BTreeSet<Waiting>>,
+}
+
+impl SlotRoom {
+    fn withdraw(&mut self, limit: u32, lane: &Waiting) {
+        if let Some(waiting) = self.waiting.get_mut(&limit) {
+            waiting.remove(lane);
+            if waiting.is_empty() {
+                self.waiting.remove(&limit);
+            }
+        }
+    }
+
+    /// The lane that is next of those for which there is room.
+    fn pop(&mut self) -> Option<Waiting> {
+        let with_room = self.waiting.range((Excluded(self.taken), Unbounded));
+        let (lane, limit) = with_room.filter_map(|(limit, waiting)| Some((*waiting.first()?, *limit))).min()?;
+        self.withdraw(limit, &lane);
+        Some(lane)
+    }
 }
 
 #[derive(Debug)]
@@ -60,8 +81,8 @@ impl Rooms {
     pub(super) fn enter(&mut self, gate: &Gate, lane: Waiting, now: Time) -> Option<Option<u64>> {
         let full = |slot: &&Slot| self.slots.get(&slot.of).is_some_and(|room| room.taken >= slot.limit);
         if let Some(slot) = gate.slots.iter().find(full) {
-            let of = slot.of;
-            self.slots.entry(of).or_default().waiting.insert(lane);
+            let Slot { of, limit } = *slot;
+            self.slots.entry(of).or_default().waiting.entry(limit).or_default().insert(lane);
             return None;
         }
         let mut arrival = None;
@@ -91,7 +112,7 @@ impl Rooms {
     pub(super) fn withdraw(&mut self, gate: &Gate, lane: &Waiting) {
         for slot in &gate.slots {
             if let Some(room) = self.slots.get_mut(&slot.of) {
-                room.waiting.remove(lane);
+                room.withdraw(slot.limit, lane);
             }
         }
         if let Some(room) = gate.pace.as_ref().and_then(|pace| self.paces.get_mut(&pace.of)) {
@@ -105,7 +126,7 @@ impl Rooms {
         for of in slots {
             let Some(room) = self.slots.get_mut(of) else { continue };
             room.taken = room.taken.saturating_sub(1);
-            next.extend(room.waiting.pop_first());
+            next.extend(room.pop());
             if room.taken == 0 && room.waiting.is_empty() {
                 self.slots.remove(of);
             }
@@ -121,15 +142,7 @@ impl Rooms {
         {
             self.due.insert((room.pace.next_us(room.arrival_us), pace.of));
         }
-        let mut next = Vec::new();
-        for slot in &gate.slots {
-            if let Some(room) = self.slots.get_mut(&slot.of)
-                && room.taken < slot.limit
-            {
-                next.extend(room.waiting.pop_first());
-            }
-        }
-        next
+        gate.slots.iter().filter_map(|slot| self.slots.get_mut(&slot.of)?.pop()).collect()
     }
 
     /// For each pace that lets one through by now, the lane that is next.

@@ -32,7 +32,10 @@ async fn line_up(store: &dyn Store, gate: &Gate, priority: u8, order: u64) -> Ru
 }
 
 async fn line_up_again(store: &dyn Store, run: RunId, gate: &Gate, priority: u8, order: u64) {
-    let ready = Ready { workflow: 1, priority };
+    line_up_in(store, run, gate, Ready { workflow: 1, priority }, order).await;
+}
+
+async fn line_up_in(store: &dyn Store, run: RunId, gate: &Gate, ready: Ready, order: u64) {
     accept(store, writes([Write::Queue { run, ready, order: Position(order), gate: gate.clone() }])).await;
 }
 
@@ -92,6 +95,44 @@ pub(super) async fn two_slots(subject: &dyn Subject) {
     let mut expected = [second, third];
     expected.sort();
     assert_eq!(got, expected);
+}
+
+pub(super) async fn unlike_slots(subject: &dyn Subject) {
+    let store = &*subject.fresh();
+    let [narrow, wide] = [slots(&[("a", 1)]), slots(&[("a", 2)])];
+    let first = line_up(store, &wide, NEW, 1).await;
+    let second = line_up(store, &wide, NEW, 2).await;
+    assert_eq!(claimed(store, 0).await, [first, second]);
+    let alone = line_up(store, &narrow, NEW, 3).await;
+    let third = line_up(store, &wide, NEW, 4).await;
+    assert!(claimed(store, 0).await.is_empty());
+    leave(store, first, &wide, NEW, 1).await;
+    assert_eq!(claimed(store, 0).await, [third], "there is room for one of two, and none for one that is alone");
+    leave(store, second, &wide, NEW, 2).await;
+    assert!(claimed(store, 0).await.is_empty());
+    leave(store, third, &wide, NEW, 4).await;
+    assert_eq!(claimed(store, 0).await, [alone]);
+}
+
+pub(super) async fn given_up(subject: &dyn Subject) {
+    for workflows in [[1, 2], [2, 1]] {
+        let store = &*subject.fresh();
+        let gate = slots(&[("all", 1)]);
+        // The same slots, and a lane of its own.
+        let other = Gate { slots: gate.slots.clone(), ..pace("p", 1, 1) };
+        let [one, two] = workflows.map(|workflow| Ready { workflow, priority: NEW });
+        let [first, gone, last] = [run_id(), run_id(), run_id()];
+        line_up_in(store, first, &gate, one, 1).await;
+        assert_eq!(claimed(store, 0).await, [first]);
+        line_up_in(store, gone, &gate, one, 2).await;
+        line_up_in(store, last, &other, two, 3).await;
+        assert!(claimed(store, 0).await.is_empty());
+        let key = |ready, order, run| Write::Delete(Key::gated(ready, gate.lane(), Position(order), run));
+        accept(store, writes([key(one, 2, gone)])).await;
+        accept(store, writes([key(one, 1, first)])).await;
+        give_back(store, &[first]);
+        assert_eq!(claimed(store, 0).await, [last], "workflow {} of {workflows:?}", two.workflow);
+    }
 }
 
 pub(super) async fn paces(subject: &dyn Subject) {
