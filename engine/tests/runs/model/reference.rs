@@ -64,7 +64,17 @@ struct Run<'a> {
     holds: bool,
     /// Why it is to be cancelled; it needs no slots any more.
     cancelled: Option<String>,
+    /// What it was about to do when it was cancelled.
+    cut: Option<Cut>,
     noted: bool,
+}
+
+/// What a cancelled run was about to do, and when that was. In that instant it may have done it first.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    at: i64,
+    state: State,
+    phase: usize,
 }
 
 /// Events that will be one run: that of the last.
@@ -139,6 +149,11 @@ impl<'a> Run<'a> {
 
     fn is_open(&self) -> bool {
         !matches!(self.state, State::Ended(..))
+    }
+
+    /// Whether it is not to begin any more.
+    fn is_too_late(&self, now: i64) -> bool {
+        self.flow.start_within.is_some_and(|within| self.at + within <= now)
     }
 
     fn is_last(&self) -> bool {
@@ -230,6 +245,9 @@ impl<'a> Model<'a> {
                     return Err(self.wrong(run, "could go on and did not"));
                 }
             }
+            if self.is_open_question {
+                return self.compared(Checked::Until(self.now));
+            }
         }
         self.compared(Checked::Whole)
     }
@@ -245,8 +263,7 @@ impl<'a> Model<'a> {
             State::Executing(until) | State::Parked(until) => vec![until],
             State::Queued | State::Behind => {
                 let start_by = run.flow.start_within.map(|within| run.at + within);
-                let paced = run.pace().map(|(of, rate, burst)| (self.next_arrival_us(of, rate, burst) + 999) / 1_000);
-                start_by.into_iter().chain(paced).collect()
+                start_by.into_iter().chain(self.turn_of(run)).collect()
             }
             _ => Vec::new(),
         });
@@ -257,8 +274,7 @@ impl<'a> Model<'a> {
     fn fall_due(&mut self) -> usize {
         let mut causes = 0;
         for run in 0..self.runs.len() {
-            let too_late =
-                self.runs[run].flow.start_within.is_some_and(|within| self.runs[run].at + within <= self.now);
+            let too_late = self.runs[run].is_too_late(self.now);
             match self.runs[run].state {
                 State::Behind | State::Queued if too_late => {
                     self.cancel(run, "it did not begin within its `start_within`")
@@ -322,6 +338,12 @@ impl<'a> Model<'a> {
             return;
         }
         run.cancelled = Some(reason.to_owned());
+        let about_to = match run.state {
+            State::Queued | State::Ready => Some((run.state, run.phase)),
+            State::Parked(until) if until <= self.now => Some((State::Ready, run.phase + 1)),
+            _ => None,
+        };
+        run.cut = about_to.map(|(state, phase)| Cut { at: self.now, state, phase });
         let last = run.phases.iter().position(|phase| matches!(phase, Phase::Call("end", _)));
         match (run.state, last) {
             (State::Behind | State::Queued, _) | (_, None) => self.end(index),
@@ -377,6 +399,7 @@ impl<'a> Model<'a> {
             interrupted: false,
             holds: false,
             cancelled: None,
+            cut: None,
             noted: false,
         };
         let expected = match self.judge(&run) {
@@ -486,6 +509,11 @@ impl<'a> Model<'a> {
         arrival - i64::from(burst - 1) * interval_us(rate)
     }
 
+    /// When the pace of a run, if it has one, lets the next one begin.
+    fn turn_of(&self, run: &Run<'_>) -> Option<i64> {
+        run.pace().map(|(of, rate, burst)| (self.next_arrival_us(of, rate, burst) + 999) / 1_000)
+    }
+
     /// Whether a run could go on if all slots are taken that may be.
     fn must_go_on(&self, index: usize) -> bool {
         self.could_go_on(index, |run| run.holds || matches!(run.state, State::Executing(_)))
@@ -498,16 +526,20 @@ impl<'a> Model<'a> {
 
     fn could_go_on(&self, index: usize, holds: impl Fn(&Run<'_>) -> bool) -> bool {
         let run = &self.runs[index];
+        run.state == State::Ready && run.cancelled.is_some() || self.has_turn(index, run.state, holds)
+    }
+
+    /// Whether limits let a run go on that is in this state.
+    fn has_turn(&self, index: usize, state: State, holds: impl Fn(&Run<'_>) -> bool) -> bool {
+        let run = &self.runs[index];
         let taken =
             |of| self.runs.iter().filter(|other| holds(other) && other.slots().iter().any(|slot| slot.0 == of)).count();
         let has_room = || run.slots().iter().all(|(of, limit)| taken(*of) < *limit as usize);
-        match run.state {
-            State::Ready => run.cancelled.is_some() || has_room(),
+        match state {
+            State::Ready => has_room(),
             State::Queued => {
-                let its_turn = run
-                    .pace()
-                    .is_none_or(|(of, rate, burst)| self.next_arrival_us(of, rate, burst) <= self.now * 1_000);
-                !self.paused[run.start.flow] && has_room() && its_turn
+                let its_turn = self.turn_of(run).is_none_or(|at| at <= self.now);
+                !self.paused[run.start.flow] && !run.is_too_late(self.now) && has_room() && its_turn
             }
             _ => false,
         }
@@ -529,11 +561,34 @@ impl<'a> Model<'a> {
         }
     }
 
+    /// Whether a run that has its turn from this instant on may begin before one that has come in the same instant.
+    fn may_precede(&self, index: usize, other: usize) -> bool {
+        let run = &self.runs[index];
+        self.runs[other].at == self.now && run.state == State::Queued && self.turn_of(run) == Some(self.now)
+    }
+
+    /// Whether an attempt was made before its run was cancelled, in the same instant.
+    fn is_before_cancel(&mut self, index: usize, step: &str) -> bool {
+        let run = &self.runs[index];
+        let Some(Cut { state, phase, .. }) = run.cut.filter(|cut| cut.at == self.now) else { return false };
+        let Some(Phase::Call(expected, takes)) = run.phases.get(phase).copied() else { return false };
+        if expected != step || !self.has_turn(index, state, |run| run.holds) {
+            return false;
+        }
+        // What has come to its end may not have been cancelled there; what had not begun had no `finally` to do.
+        self.is_open_question |= takes == 0 || state == State::Queued && run.flow.finally.is_some();
+        self.runs[index].cut = None;
+        true
+    }
+
     /// An attempt was seen.
     fn call(&mut self, n: usize, step: &str) -> Result<(), String> {
         let Some(index) = self.runs.iter().position(|run| run.start.n == n) else {
             return Err(format!("at {}ms n{n} calls, and is not to be", self.now));
         };
+        if self.is_before_cancel(index, step) {
+            return Ok(());
+        }
         let run = &self.runs[index];
         let Some(Phase::Call(expected, takes)) = run.phases.get(run.phase).copied() else {
             return Err(self.wrong(index, &format!("calls `{step}`")));
@@ -542,12 +597,18 @@ impl<'a> Model<'a> {
             return Err(self.wrong(index, &format!("calls `{step}` where `{expected}` is next")));
         }
         if run.state != State::Calling {
-            let first = (0..self.runs.len()).find(|other| self.must_go_on(*other) && self.goes_before(*other, index));
+            let first = (0..self.runs.len()).find(|other| {
+                self.must_go_on(*other) && self.goes_before(*other, index) && !self.may_precede(index, *other)
+            });
             self.overtaken.extend(first.filter(|_| !self.tied).map(|first| (first, index)));
             if let (State::Queued, Some((of, rate, _))) = (run.state, run.pace()) {
                 let before =
                     self.arrivals.iter().rev().find(|(other, _)| *other == of).map_or(0, |(_, arrival)| *arrival);
                 self.arrivals.push((of, before.max(self.now * 1_000) + interval_us(rate)));
+            }
+            if let (State::Queued, Some(key)) = (run.state, run.unique()) {
+                // Whoever it has replaced has ended.
+                self.runs.iter_mut().filter(|run| run.unique() == Some(key)).for_each(|run| run.cut = None);
             }
             let run = &mut self.runs[index];
             run.holds = run.cancelled.is_none();
