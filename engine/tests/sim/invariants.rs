@@ -1,6 +1,7 @@
 //! What must hold after every schedule. Each check gives what is wrong, in words.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use wf_dsl::{CatchUp, Overlap, Plan, Schedule as Cron, Time, Trigger};
@@ -14,7 +15,7 @@ use crate::limits;
 use crate::pruned;
 use crate::replay::{self, Told};
 use crate::starts;
-use crate::world::{Answer, World};
+use crate::world::{Answer, Up, World};
 
 /// The frame of the timer of an event that was sent for later.
 const DELAYED_EVENT: FrameId = FrameId(u32::MAX);
@@ -83,10 +84,11 @@ impl Seen<'_> {
         self.runs.get(&run).is_some_and(|told| !told.run.is_ended())
     }
 
-    /// Whether this process or a later one was up from an instant on for so many milliseconds: the clock may have been
-    /// set back, and the instant may have been there before.
-    pub(crate) fn was_up(&self, process: usize, from: Time, span: i64) -> bool {
-        self.world.ups.iter().skip(process).any(|up| up.from <= from && from.0 + span <= up.until.0)
+    /// Whether one of these processes was up from an instant on for so many milliseconds: the clock may have been set back,
+    /// and the instant may have been there before or come again.
+    pub(crate) fn was_up(&self, processes: RangeInclusive<usize>, from: Time, span: i64) -> bool {
+        let spans = |up: &Up| up.from <= from && from.0 + span <= up.until.0;
+        self.world.ups.iter().enumerate().any(|(process, up)| processes.contains(&process) && spans(up))
     }
 }
 
@@ -304,11 +306,15 @@ fn schedules(seen: &Seen<'_>, wrong: &mut Vec<String>) {
             // A schedule that is new has missed nothing; it is new until a process has lived long enough to note it.
             let oldest = taken.iter().filter(|(workflow, _)| *workflow == name).map(|(_, tick)| *tick).min();
             let first = oldest.or(seen.world.ups.last().map(|up| up.from)).unwrap_or_default();
+            let mut over = Time(0);
             for up in &seen.world.ups {
-                let from = if catch_up == CatchUp::All { first } else { up.from };
+                // Otherwise, what a process missed before it was ready is gone, and stays gone if the clock is set back.
+                let ready = Time(up.from.0 + if seen.world.is_prompt { 0 } else { SLOW_MAX });
+                let from = if catch_up == CatchUp::All { first } else { ready.max(over) };
+                over = over.max(up.until);
                 let ticks = std::iter::successors(cron.after(from), |tick| cron.after(*tick));
                 for tick in ticks.take_while(|tick| tick.0 + LATE_MAX + SLOW_MAX <= up.until.0) {
-                    let settled = tick >= up.from || seen.was_up(0, up.from, 60_000);
+                    let settled = tick >= up.from || seen.was_up(0..=usize::MAX, up.from, 60_000);
                     if settled && tick > first && !taken.contains(&(name.as_str(), tick)) {
                         wrong.push(format!("the tick of `{name}` at {tick} was not taken"));
                     }

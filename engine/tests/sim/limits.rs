@@ -56,7 +56,10 @@ fn begun<'a>(seen: &'a Seen<'_>, run: RunId) -> Option<Begun<'a>> {
 fn slots(seen: &Seen<'_>, wrong: &mut Vec<String>) {
     let mut changes: BTreeMap<_, Vec<(usize, Time, bool, RunId)>> = BTreeMap::new();
     for call in &seen.world.calls {
-        let told = seen.runs.get(&call.run).filter(|told| told.cancelled.is_none_or(|at| call.at < at));
+        let told = seen
+            .runs
+            .get(&call.run)
+            .filter(|told| told.cancelled.is_none_or(|cancelled| (call.process, call.at) < cancelled));
         let terms = told.and_then(|told| told.run.head.terms.as_ref());
         let ended = call.ended.unwrap_or(Time(i64::MAX));
         for slot in terms.iter().flat_map(|terms| &terms.gate.slots).filter(|_| call.at < ended) {

@@ -21,8 +21,8 @@ pub(crate) struct Told {
     pub(crate) sent: Vec<EventId>,
     /// It may send events under ids of its own, which may have been there before.
     pub(crate) sends_once: bool,
-    /// When it was cancelled, as its records say.
-    pub(crate) cancelled: Option<Time>,
+    /// In which process and when it was cancelled, as its records say.
+    pub(crate) cancelled: Option<(usize, Time)>,
     /// The attempts that are on record.
     starts: Vec<Start>,
     /// From when to when it executed.
@@ -95,7 +95,7 @@ pub(crate) fn tell(seen: &Seen<'_>, history: &History, wrong: &mut Vec<String>) 
         let limited = is_limited(&told.run, record.frame);
         if let Some((due, process)) = following.due.remove(&record.frame) {
             let span = LATE_MAX + SLOW_MAX;
-            let is_late = record.at.0 > due.0 + span && seen.was_up(process, due, span);
+            let is_late = record.at.0 > due.0 + span && seen.was_up(process..=entry.process, due, span);
             if is_late && !is_forced(&record.fact) && !limited {
                 wrong.push(format!("run {id} went on at {}, though it was due at {due}: {:?}", record.at, record.fact));
             }
@@ -121,6 +121,9 @@ pub(crate) fn tell(seen: &Seen<'_>, history: &History, wrong: &mut Vec<String>) 
             _ => {}
         }
         following.follow(seen, &mut told, number, record, wrong);
+        if let Fact::CancelRequested { .. } = &record.fact {
+            told.cancelled = told.cancelled.or(Some((entry.process, record.at)));
+        }
         if let Fact::Slept { until: due, .. } | Fact::AttemptFailed { retry_at: due, .. } = &record.fact {
             following.due.insert(record.frame, (*due, entry.process));
         }
@@ -193,7 +196,6 @@ impl Following {
             }
             Fact::WaitEnded { .. } | Fact::Abandoned { .. } => drop(self.waits.remove(&frame)),
             Fact::Sent { id, .. } => told.sent.push(*id),
-            Fact::CancelRequested { .. } => told.cancelled = told.cancelled.or(Some(record.at)),
             _ => {}
         }
         self.open.retain(|(start, frame)| {
