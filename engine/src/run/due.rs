@@ -64,7 +64,7 @@ impl<'a> Decision<'a> {
                 return; // it looks at the log first, and then comes here again
             }
             let failure = Failure::new("timeout", "the workflow's timeout has passed", None);
-            return self.cut(FrameId::ROOT, None, failure);
+            self.cut(FrameId::ROOT, None, failure);
         }
         let due: Vec<FrameId> = self.run.timers().filter(|(_, due)| *due <= self.cx.now).map(|(id, _)| id).collect();
         for id in due {
@@ -72,23 +72,34 @@ impl<'a> Decision<'a> {
                 self.turn.more = true;
                 return;
             }
-            // What an earlier frame did may have ended this one.
-            if self.run.frames.get(&id).and_then(super::Frame::due).is_some_and(|due| due <= self.cx.now) {
-                self.frame_due(id);
+            // What an earlier frame did may have ended this one. A timeout does not give up a `finally` or an `undo`, and
+            // what is due there as well has no timer that comes again.
+            while self.is_frame_due(id) && self.block_due(id) {}
+            if self.is_frame_due(id) {
+                self.place_due(id);
             }
         }
     }
 
-    fn frame_due(&mut self, id: FrameId) {
+    fn is_frame_due(&self, id: FrameId) -> bool {
+        self.run.frames.get(&id).and_then(super::Frame::due).is_some_and(|due| due <= self.cx.now)
+    }
+
+    /// Cuts the outermost block of a frame whose timeout has passed. False if there is none.
+    fn block_due(&mut self, id: FrameId) -> bool {
         let frame = self.run.frame(id);
         let expired = frame.blocks.iter().position(|block| block.due.is_some_and(|due| due <= self.cx.now));
-        if let Some(depth) = expired {
-            let step = frame.blocks[depth].step.clone();
-            let failure = Failure::new("timeout", "the block's timeout has passed", step.as_ref());
-            return self.cut(id, u32::try_from(depth).ok(), failure);
-        }
+        let Some(depth) = expired else { return false };
+        let step = frame.blocks[depth].step.clone();
+        let failure = Failure::new("timeout", "the block's timeout has passed", step.as_ref());
+        self.cut(id, u32::try_from(depth).ok(), failure);
+        true
+    }
+
+    /// What a frame waits for by itself has come or is over.
+    fn place_due(&mut self, id: FrameId) {
         let now = self.cx.now;
-        match frame.place.clone() {
+        match self.run.frame(id).place.clone() {
             Place::Sleep { until, .. } | Place::Backoff { until, .. }
                 if until <= now && !self.is_closing(id) && self.has_slot(id) =>
             {
