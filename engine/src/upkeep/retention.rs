@@ -18,9 +18,9 @@ use crate::once::KEY_RETENTION;
 use crate::planted::{Bug, planted};
 use crate::registry::Registry;
 use crate::rows::{self, EventRow};
-use crate::run::{Caller, Fact, Run, Status};
+use crate::run::{Caller, Fact, Head, Run, Status};
 use crate::send::DEDUPE_DAYS;
-use crate::store::{CHUNK_BYTES, Commit, Fence, Guard, Key, Row, Rows, Store, Table, Write, events};
+use crate::store::{CHUNK_BYTES, Commit, Fence, Guard, Key, Ready, Row, Rows, Store, Table, Write, events};
 
 /// How long finished and cancelled runs and events are kept unless told.
 pub const KEEP: Period = Period(7 * DAY);
@@ -239,9 +239,13 @@ impl Pass {
 
     async fn parent(&self, head: &Row) -> Result<Option<Caller>, Error> {
         let Some(run) = head.key.as_head() else { return Ok(None) };
+        Ok(self.state(run, head).await?.parent)
+    }
+
+    async fn state(&self, run: RunId, head: &Row) -> Result<Head, Error> {
         let json = rows::split_head(head)?.json.to_vec();
         let json = load::unspill(&*self.store, run, FrameId::ROOT, json).await?;
-        Ok(rows::read_head(&head.key, &json)?.head.parent)
+        Ok(rows::read_head(&head.key, &json)?.head)
     }
 
     /// Deletes runs with those that they invoked, after their kinds were told. Gives those that are kept.
@@ -251,9 +255,7 @@ impl Pass {
             let (mut groups, mut invoked) = (Groups::default(), Vec::new());
             for doomed in &roots {
                 let Some(head) = &doomed.head else { continue };
-                let json = rows::split_head(head)?.json.to_vec();
-                let json = load::unspill(&*self.store, doomed.run, FrameId::ROOT, json).await?;
-                let plan = rows::read_head(&head.key, &json)?.head.plan.0;
+                let plan = self.state(doomed.run, head).await?.plan.0;
                 let definition = load::definition(&*self.store, &self.registry, plan).await?;
                 let steps = &definition.plan.workflow.steps;
                 let lends = steps.iter().any(|step| step.idempotency_key.is_some());
@@ -288,8 +290,7 @@ impl Pass {
         for run in runs {
             let Some(head) = load::one(&*self.store, Key::head(run)).await? else { continue };
             let Some(Caller { run: parent, .. }) = self.parent(&head).await? else { continue };
-            let json = load::unspill(&*self.store, run, FrameId::ROOT, rows::split_head(&head)?.json.to_vec()).await?;
-            let state = rows::read_head(&head.key, &json)?.head;
+            let state = self.state(run, &head).await?;
             if let Some(at) = state.ended.filter(|_| state.status != Status::Open)
                 && load::one(&*self.store, Key::head(parent)).await?.is_none()
             {
@@ -324,8 +325,12 @@ impl Pass {
         let guards = doomed.iter().filter_map(guard).collect();
         for Doomed { run, ended, head, .. } in doomed {
             keys.push(Key::head(*run));
-            if let Some(position) = head.as_ref().map(rows::split_head).transpose()?.map(|head| head.position) {
-                keys.push(Key::queue(crate::store::Ready::woken(*run), position, *run));
+            if let Some(head) = head {
+                let (ready, position) = (Ready::woken(*run), rows::split_head(head)?.position);
+                keys.push(Key::queue(ready, position, *run));
+                // One that ended while it stood in line to go on is forgotten before there was room to find that out.
+                let terms = self.state(*run, head).await?.terms;
+                keys.extend(terms.map(|terms| Key::in_queue(ready, &terms.gate_of_woken(), position, *run)));
             }
             for range in [Key::frames_of(*run), Key::journal_of(*run), Key::chunks_of(*run)] {
                 keys.extend(self.keys(range).await?);

@@ -90,6 +90,24 @@ async fn a_finished_run_goes_after_seven_days_with_all_it_has() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_that_ended_in_line_goes_with_its_place_there() {
+    const FLOW: &str = "workflow: narrow\ntriggers: [{event: go}]\n\
+        events: {go: {external: true, data: {takes: duration}}}\nlimits: {concurrency: {limit: 1}}\n\
+        steps: [{id: nap, sleep: 1m}, {id: busy, test.call: {takes: '${ event.data.takes }'}, timeout: 60d}]";
+    let world = World::of(FLOW, MemoryStore::new(), kinds::all(&Calls::default())).await;
+    let busy = world.send("go", json!({"takes": "P30D"})).await;
+    pass(Duration::from_secs(30)).await;
+    let late = world.send("go", json!({"takes": "PT0S"})).await;
+    pass(Duration::from_secs(600)).await;
+    assert_eq!(world.rows(Table::Gated).await, 2, "one has the slot, and one waits for it");
+    world.engine.cancel(late, "enough").await.unwrap();
+    world.engine.wait(late).await.unwrap();
+    pass(8 * DAY).await;
+    assert!(!world.is_there(late).await && world.is_there(busy).await);
+    assert_eq!(world.rows(Table::Gated).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dead_letter_stays() {
     let world = World::fresh().await;
     let run = world.send("die", json!({})).await;
