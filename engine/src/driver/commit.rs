@@ -411,6 +411,10 @@ impl Driver {
 /// crash, and they go.
 fn leave_queue(commit: &mut Commit, active: &mut Active) {
     let run = &active.run;
+    if !active.passed {
+        // It may stand in line to go on, and it was cancelled.
+        commit.writes.extend(run.place_again().map(Write::Delete));
+    }
     if run.gone.is_empty() {
         commit.writes.extend(active.leave_queue());
     } else {

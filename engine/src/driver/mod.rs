@@ -559,7 +559,8 @@ impl Driver {
             Ok(Some(loaded)) => loaded,
             Ok(None) => {
                 let error = Error::new(crate::error::ErrorKind::NotFound, format!("there is no run {id}"));
-                return self.tell_waiting(id, &Err(error));
+                self.tell_waiting(id, &Err(error));
+                return claim.into_iter().for_each(|claim| self.forget_claim(claim));
             }
             Err(error) => {
                 tracing::error!(run = %id, %error, "the run cannot be loaded");
@@ -624,6 +625,13 @@ impl Driver {
             }
             Done::Forgotten(id, done.map(|()| more))
         });
+    }
+
+    /// A row that names no run occupies no slots.
+    fn forget_claim(&mut self, claim: Claim) {
+        let writes = vec![crate::store::Write::Delete(claim.row)];
+        let gone = self.parts.store.commit(crate::store::Commit { writes, ..Default::default() });
+        self.spawn(async move { Done::Forgotten(claim.run, gone.await.map(|_| false)) });
     }
 
     /// The hints of a run that has ended are gone, and there may be more of them.

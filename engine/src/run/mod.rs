@@ -257,6 +257,12 @@ impl Run {
         Some(Key::in_queue(ready, &terms.gate, self.position, self.id))
     }
 
+    /// Its row in the queue when it has begun and needs its slots again to go on.
+    pub(crate) fn place_again(&self) -> Option<Key> {
+        let terms = self.head.terms.as_ref().filter(|terms| self.has_begun() && !terms.gate.slots.is_empty())?;
+        Some(Key::in_queue(Ready::woken(self.id), &terms.gate_of_woken(), self.position, self.id))
+    }
+
     /// Its row while it waits for the end of the run that is open under a key.
     pub(crate) fn place_behind(&self, id: LimitId) -> Key {
         let priority = self.head.terms.as_ref().map_or(Ready::WOKEN, |terms| terms.priority);
