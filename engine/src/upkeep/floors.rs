@@ -61,9 +61,7 @@ impl Floors {
 
     async fn add(&mut self, store: &dyn Store, registry: &Registry, head: &Row) -> Result<(), Error> {
         let Some(run) = head.key.as_head() else { return Ok(()) };
-        let split = rows::split_head(head)?;
-        let json = load::unspill(store, run, FrameId::ROOT, split.json.to_vec()).await?;
-        let read = rows::read_head(&head.key, &json)?;
+        let read = load::head(store, run, head).await?;
         if read.head.status != Status::Open {
             return Ok(());
         }
@@ -83,7 +81,7 @@ impl Floors {
                 cursor = cursor.min(frame.cursor);
             }
         }
-        let birth = split.position;
+        let birth = rows::split_head(head)?.position;
         let cancelled_by = read.head.cancel_examined.max(birth);
         for (signature, floor) in Signature::lowest(workflow, birth, cursor.max(birth), cancelled_by) {
             let known = self.by_signature.entry(signature).or_insert(floor);

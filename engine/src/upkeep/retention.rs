@@ -11,14 +11,14 @@ use super::forget::{Groups, Kinds};
 use super::plans::Search;
 use crate::driver::load;
 use crate::error::{Error, ErrorKind};
-use crate::ids::{FrameId, Position, RunId};
+use crate::ids::{Position, RunId};
 use crate::kind::StepError;
 use crate::limits;
 use crate::once::KEY_RETENTION;
 use crate::planted::{Bug, planted};
 use crate::registry::Registry;
 use crate::rows::{self, EventRow};
-use crate::run::{Caller, Fact, Head, Run, Status};
+use crate::run::{Caller, Fact, Run, Status};
 use crate::send::DEDUPE_DAYS;
 use crate::store::{CHUNK_BYTES, Commit, Fence, Guard, Key, Ready, Row, Rows, Store, Table, Write, events};
 
@@ -239,13 +239,7 @@ impl Pass {
 
     async fn parent(&self, head: &Row) -> Result<Option<Caller>, Error> {
         let Some(run) = head.key.as_head() else { return Ok(None) };
-        Ok(self.state(run, head).await?.parent)
-    }
-
-    async fn state(&self, run: RunId, head: &Row) -> Result<Head, Error> {
-        let json = rows::split_head(head)?.json.to_vec();
-        let json = load::unspill(&*self.store, run, FrameId::ROOT, json).await?;
-        Ok(rows::read_head(&head.key, &json)?.head)
+        Ok(load::head(&*self.store, run, head).await?.head.parent)
     }
 
     /// Deletes runs with those that they invoked, after their kinds were told. Gives those that are kept.
@@ -255,7 +249,7 @@ impl Pass {
             let (mut groups, mut invoked) = (Groups::default(), Vec::new());
             for doomed in &roots {
                 let Some(head) = &doomed.head else { continue };
-                let plan = self.state(doomed.run, head).await?.plan.0;
+                let plan = load::head(&*self.store, doomed.run, head).await?.head.plan.0;
                 let definition = load::definition(&*self.store, &self.registry, plan).await?;
                 let steps = &definition.plan.workflow.steps;
                 let lends = steps.iter().any(|step| step.idempotency_key.is_some());
@@ -289,8 +283,8 @@ impl Pass {
         let mut orphans = Vec::new();
         for run in runs {
             let Some(head) = load::one(&*self.store, Key::head(run)).await? else { continue };
-            let Some(Caller { run: parent, .. }) = self.parent(&head).await? else { continue };
-            let state = self.state(run, &head).await?;
+            let state = load::head(&*self.store, run, &head).await?.head;
+            let Some(Caller { run: parent, .. }) = state.parent else { continue };
             if let Some(at) = state.ended.filter(|_| state.status != Status::Open)
                 && load::one(&*self.store, Key::head(parent)).await?.is_none()
             {
@@ -325,12 +319,8 @@ impl Pass {
         let guards = doomed.iter().filter_map(guard).collect();
         for Doomed { run, ended, head, .. } in doomed {
             keys.push(Key::head(*run));
-            if let Some(head) = head {
-                let (ready, position) = (Ready::woken(*run), rows::split_head(head)?.position);
-                keys.push(Key::queue(ready, position, *run));
-                // One that ended while it stood in line to go on is forgotten before there was room to find that out.
-                let terms = self.state(*run, head).await?.terms;
-                keys.extend(terms.map(|terms| Key::in_queue(ready, &terms.gate_of_woken(), position, *run)));
+            if let Some(position) = head.as_ref().map(rows::split_head).transpose()?.map(|head| head.position) {
+                keys.push(Key::queue(Ready::woken(*run), position, *run));
             }
             for range in [Key::frames_of(*run), Key::journal_of(*run), Key::chunks_of(*run)] {
                 keys.extend(self.keys(range).await?);
