@@ -318,7 +318,14 @@ fn follows_the_model(moves: Vec<Move>, disk: &OnDisk) {
             Move::Decides(limits) => count_in_both(&*model, &*subject, limits),
             Move::Claim(most) => {
                 now.0 += 7;
-                let claim = |store: &dyn Store| block_on(store.claim(1, most, now, Duration::from_secs(9))).unwrap();
+                let claim = |store: &dyn Store| {
+                    let mut claims = block_on(store.claim(1, most, now, Duration::from_secs(9))).unwrap();
+                    // Which rows it reads on the way is its own affair, but they are its rows.
+                    for row in claims.runs.iter_mut().flat_map(|claim| claim.rows.drain(..)) {
+                        assert_eq!(block_on(store.get(std::slice::from_ref(&row.key))).unwrap(), [Some(row)]);
+                    }
+                    claims
+                };
                 let claimed = claim(&*subject);
                 assert_eq!(claimed, claim(&*model));
                 held.extend(claimed.runs.into_iter().map(|claim| (claim.run, claim.fence)));

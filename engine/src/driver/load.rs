@@ -13,7 +13,7 @@ use crate::ids::{FrameId, Position, RunId};
 use crate::registry::Registry;
 use crate::rows::{self, EventRow, Unreadable};
 use crate::run::{Blob, Frame, Run};
-use crate::store::{CHUNK_BYTES, Key, Row, Store, Turn};
+use crate::store::{CHUNK_BYTES, Claim, Key, Row, Store, Turn};
 
 /// The most rows of one read.
 const PAGE: usize = 1_000;
@@ -50,14 +50,37 @@ struct RunRows {
     behind: JournalSize,
 }
 
-/// Reads the rows of a run, of which it may be known that it has not begun; none if there is no such run.
-async fn read_rows(store: &dyn Store, id: RunId, is_new: bool) -> Result<Option<RunRows>, Error> {
-    let Some(mut head) = one(store, Key::head(id)).await? else { return Ok(None) };
+/// What is known of a run before it is read.
+#[derive(Default)]
+pub(crate) struct Known {
+    /// It has not begun.
+    is_new: bool,
+    rows: Vec<Row>,
+}
+
+impl Known {
+    /// What a claim tells.
+    pub(crate) fn from_claim(claim: &mut Claim) -> Self {
+        Known { is_new: claim.fence.version == 0, rows: std::mem::take(&mut claim.rows) }
+    }
+
+    /// A row that is known or read. What is known is old the second time.
+    async fn one(&mut self, store: &dyn Store, key: Key) -> Result<Option<Row>, Error> {
+        match self.rows.iter().position(|row| row.key == key) {
+            Some(at) => Ok(Some(self.rows.swap_remove(at))),
+            None => one(store, key).await,
+        }
+    }
+}
+
+/// Reads the rows of a run; none if there is no such run.
+async fn read_rows(store: &dyn Store, id: RunId, known: &mut Known) -> Result<Option<RunRows>, Error> {
+    let Some(mut head) = known.one(store, Key::head(id)).await? else { return Ok(None) };
     loop {
         let crate::store::Head { records: snapshot, json, .. } = rows::split_head(&head)?;
         let head_json = unspill(store, id, FrameId::ROOT, json.to_vec()).await;
         let (records, behind) = match snapshot {
-            0 if !is_new => journal_from(store, id, snapshot).await?,
+            0 if !known.is_new => journal_from(store, id, snapshot).await?,
             _ => Default::default(),
         };
         if snapshot == 0 && records.is_empty() {
@@ -90,17 +113,17 @@ async fn read_frames(store: &dyn Store, id: RunId) -> Result<BTreeMap<FrameId, (
 
 /// Reads a run; none if there is no such run.
 pub(crate) async fn load(store: &dyn Store, registry: &Registry, id: RunId) -> Result<Option<Box<Loaded>>, Error> {
-    load_claimed(store, registry, id, false).await
+    load_known(store, registry, id, Known::default()).await
 }
 
-/// Reads a run; less of it if its claim says that it has not begun.
-pub(crate) async fn load_claimed(
+/// Reads what is not known of a run.
+pub(crate) async fn load_known(
     store: &dyn Store,
     registry: &Registry,
     id: RunId,
-    is_new: bool,
+    mut known: Known,
 ) -> Result<Option<Box<Loaded>>, Error> {
-    let Some(RunRows { head, head_json, frames, records, behind }) = read_rows(store, id, is_new).await? else {
+    let Some(RunRows { head, head_json, frames, records, behind }) = read_rows(store, id, &mut known).await? else {
         return Ok(None);
     };
     let crate::store::Head { position, records: snapshot, .. } = rows::split_head(&head)?;
@@ -111,7 +134,7 @@ pub(crate) async fn load_claimed(
         Ok::<_, Unreadable>((id, frame))
     };
     let frames = frames.into_iter().map(frame).collect::<Result<_, _>>()?;
-    let event = event(store, position).await?;
+    let event = event_known(store, position, &mut known).await?;
     let ty =
         definition.plan.events.get(&event.name).map(|event| &event.data).or(definition.plan.workflow.input.as_ref());
     let JournalSize { records: before, bytes } = read.journal;
@@ -187,8 +210,12 @@ pub(crate) async fn journal(
 
 /// The event at a position.
 pub(crate) async fn event(store: &dyn Store, position: Position) -> Result<EventRow, Error> {
+    event_known(store, position, &mut Known::default()).await
+}
+
+async fn event_known(store: &dyn Store, position: Position, known: &mut Known) -> Result<EventRow, Error> {
     let first = Key::event(position, 0);
-    let mut parts: Vec<Row> = one(store, first.clone()).await?.into_iter().collect();
+    let mut parts: Vec<Row> = known.one(store, first.clone()).await?.into_iter().collect();
     if parts.iter().any(|part| part.value.len() >= CHUNK_BYTES) {
         parts.extend(scan(store, Key::event(position, 1)..Key::event(position, u16::MAX)).await?);
     }

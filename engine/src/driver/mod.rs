@@ -545,11 +545,11 @@ impl Driver {
         self.load(id, Loading { inputs, queued, claim: None });
     }
 
-    fn load(&mut self, id: RunId, loading: Loading) {
-        let is_new = loading.claim.as_ref().is_some_and(|claim| claim.fence.version == 0);
+    fn load(&mut self, id: RunId, mut loading: Loading) {
+        let known = loading.claim.as_mut().map(load::Known::from_claim).unwrap_or_default();
         self.loading.insert(id, loading);
         let (store, registry) = (self.parts.store.clone(), self.parts.registry.clone());
-        self.spawn(async move { Done::Loaded(id, load::load_claimed(&*store, &registry, id, is_new).await) });
+        self.spawn(async move { Done::Loaded(id, load::load_known(&*store, &registry, id, known).await) });
     }
 
     fn loaded(&mut self, id: RunId, loaded: Result<Option<Box<Loaded>>, Error>) {

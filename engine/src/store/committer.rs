@@ -19,11 +19,15 @@ use super::stored::Stored;
 use super::tree::{Tree, disk_error};
 use super::versions::Versions;
 use super::wal::{Values, Wal};
-use super::{Answer, Claims, Commit, CommitError, Decide, Health, Key, Receipt, Row, SledOptions, StoreError, Table};
+use super::{
+    Answer, Claim, Claims, Commit, CommitError, Decide, Head, Health, Key, Receipt, Row, SledOptions, StoreError, Table,
+};
 use crate::ids::{Position, RunId};
 
 /// Most commits of a group.
 const GROUP_COMMITS_MAX: usize = 256;
+/// How many runs are claimed while the queue is locked.
+const CLAIMS_PAGE: usize = 16;
 /// A group takes no further commit when it holds this many bytes.
 const GROUP_BYTES: usize = 1 << 20;
 
@@ -92,12 +96,46 @@ impl Shared {
         }
     }
 
-    /// Claims runs. What is read of them for it need not be read again when they are committed to.
+    /// Claims runs, a few at a time, so that nobody waits long for the queue.
     pub(super) fn claims(&self, most: usize, now: Time) -> Result<Claims, StoreError> {
+        let mut claims = Claims::default();
+        loop {
+            let wanted = CLAIMS_PAGE.min(most - claims.runs.len());
+            let page = match self.claims_page(wanted, now) {
+                Ok(page) => page,
+                Err(error) if claims.runs.is_empty() => return Err(error),
+                Err(_) => return Ok(Claims { more: true, ..claims }), // who asks for more is told
+            };
+            let is_last = page.more || page.runs.len() < wanted || claims.runs.len() + wanted == most;
+            (claims.more, claims.due) = (page.more, page.due);
+            claims.runs.extend(page.runs);
+            if is_last {
+                return Ok(claims);
+            }
+        }
+    }
+
+    /// What is read of the runs here need not be read again when they are loaded and committed to.
+    fn claims_page(&self, most: usize, now: Time) -> Result<Claims, StoreError> {
         let stored = &self.stored;
         let read = |range, most| stored.scan(range, false, most);
-        let version = |run| locked(&self.versions).learn(run, || stored.version(run));
-        locked(&self.queue).claims(most, now, &read, &version)
+        let look_at = |run| {
+            if let Some(version) = locked(&self.versions).get(run) {
+                return Ok((version, None));
+            }
+            let (version, head) = stored.look_at(run)?;
+            locked(&self.versions).note(head.as_ref().map(|_| (run, Some(version))));
+            Ok((version, head))
+        };
+        let mut claims = locked(&self.queue).claims(most, now, &read, &look_at)?;
+        for Claim { fence, rows, .. } in &mut claims.runs {
+            let Some(head) = rows.first().filter(|_| fence.version == 0) else { continue };
+            let event = Head::read(&head.value).map(|head| Key::event(head.position, 0));
+            // Whoever needs it and does not find it here looks for it, and says what is wrong.
+            let value = event.as_ref().and_then(|event| stored.get(event).ok().flatten());
+            rows.extend(event.zip(value).map(|(key, value)| Row { key, value }));
+        }
+        Ok(claims)
     }
 
     /// Hands in a commit. It is in line when this returns.
@@ -403,9 +441,9 @@ fn retire(mut tree: Arc<Tree>, path: &Path) {
 const READERS_MS_MAX: u32 = 1_000;
 
 /// sled may panic where the disk fails.
-fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
     let done = catch_unwind(AssertUnwindSafe(work));
-    done.unwrap_or_else(|_| Err(StoreError::new("the copy panicked")))
+    done.unwrap_or_else(|_| Err(StoreError::new("sled panicked")))
 }
 
 fn open_error(error: OpenError) -> StoreError {

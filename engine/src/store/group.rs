@@ -22,17 +22,28 @@ pub(super) trait Base {
 
     /// How many records a run has; none if there is no such run.
     fn version(&self, run: RunId) -> Result<Option<u64>, StoreError> {
-        let Some(head) = self.get(&Key::head(run))? else { return Ok(None) };
-        let head = Head::read(&head).ok_or_else(|| damaged(&Key::head(run)))?;
+        self.get(&Key::head(run))?.map(|head| self.version_of(run, &head)).transpose()
+    }
+
+    /// How many records the run with this head has.
+    fn version_of(&self, run: RunId, head: &[u8]) -> Result<u64, StoreError> {
+        let head = Head::read(head).ok_or_else(|| damaged(&Key::head(run)))?;
         // Most runs have no records but those that the head counts; the next one would begin its row at that number.
         let next = u32::try_from(head.records).map(|next| self.get(&Key::journal(run, next)));
         if !matches!(next, Ok(Ok(Some(_)) | Err(_))) {
-            return Ok(Some(head.records));
+            return Ok(head.records);
         }
-        let Some(last) = self.last(Key::journal_of(run))? else { return Ok(Some(head.records)) };
+        let Some(last) = self.last(Key::journal_of(run))? else { return Ok(head.records) };
         let turn = Turn::read(&last.value).zip(last.key.as_journal()).ok_or_else(|| damaged(&last.key))?;
         let (turn, (_, first)) = turn;
-        Ok(Some(head.records.max(u64::from(first) + u64::from(turn.count))))
+        Ok(head.records.max(u64::from(first) + u64::from(turn.count)))
+    }
+
+    /// What a claim reads of a run: its version, 0 if there is no such run, and its head.
+    fn look_at(&self, run: RunId) -> Result<(u64, Option<Row>), StoreError> {
+        let key = Key::head(run);
+        let Some(value) = self.get(&key)? else { return Ok((0, None)) };
+        Ok((self.version_of(run, &value)?, Some(Row { key, value })))
     }
 }
 

@@ -123,7 +123,7 @@ impl Store for MemoryStore {
         _lease: Duration,
     ) -> BoxFuture<'static, Result<Claims, StoreError>> {
         let State { rows, queue, .. } = &mut *self.state();
-        let claims = queue.claims(most, now, &|range, most| Ok(page(rows, range, most)), &|run| rows.version(run));
+        let claims = queue.claims(most, now, &|range, most| Ok(page(rows, range, most)), &|run| rows.look_at(run));
         Box::pin(ready(claims))
     }
 

@@ -5,6 +5,7 @@
 
 mod backlog;
 mod changes;
+mod claimer;
 mod committer;
 pub mod conformance;
 mod copy;
@@ -288,6 +289,9 @@ pub struct Claim {
     /// How far the pace of its gate has come. Where a claim is no row, the first commit for the run raises the number of
     /// the pace's row to this.
     pub pace: Option<(LimitId, u64)>,
+    /// Rows that were read on the way and will be asked for next: perhaps its head, and of a run without records perhaps
+    /// the first row of its event.
+    pub rows: Vec<Row>,
 }
 
 /// A write of a commit.

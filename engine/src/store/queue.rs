@@ -10,7 +10,7 @@ use super::gate::{LimitId, PACE_RULE};
 use super::lanes::{GatedLanes, Lane, ReadRows, workflows_in};
 use super::layout::read_number;
 use super::rooms::{Rooms, Waiting};
-use super::{Claim, Claims, Fence, Key, Ready, StoreError, Table};
+use super::{Claim, Claims, Fence, Key, Ready, Row, StoreError, Table};
 use crate::ids::RunId;
 
 /// The queue's front and the claims. Of each lane it holds two pages at most, however long the lane is, and reads each
@@ -128,12 +128,12 @@ impl Queue {
         most: usize,
         now: Time,
         read: ReadRows<'_>,
-        version: &dyn Fn(RunId) -> Result<Option<u64>, StoreError>,
+        look_at: &dyn Fn(RunId) -> Result<(u64, Option<Row>), StoreError>,
     ) -> Result<Claims, StoreError> {
         let Claimed { runs, more } = self.claim(most, now, read)?;
         let claim = |Taken { run, row, passed, pace }| {
-            let fence = Fence { version: version(run)?.unwrap_or(0), epoch: 0 };
-            Ok(Claim { run, fence, row, passed, pace })
+            let (version, head) = look_at(run)?;
+            Ok(Claim { run, fence: Fence { version, epoch: 0 }, row, passed, pace, rows: head.into_iter().collect() })
         };
         let runs = runs.into_iter().map(claim).collect::<Result<_, StoreError>>()?;
         Ok(Claims { runs, more, due: self.rooms.due() })

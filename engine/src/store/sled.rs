@@ -3,13 +3,14 @@
 use std::future::ready;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use wf_dsl::Time;
 
+use super::claimer::Wanted;
 use super::committer::{Committer, Place, Shared, locked};
 use super::copy::{Copied, CopyTo};
 use super::folder::{Folder, OpenError};
@@ -20,7 +21,8 @@ use super::stored::Stored;
 use super::tree::{Tree, sled_error};
 use super::wal::{Values, Wal};
 use super::{
-    Answer, Claims, Commit, CommitError, Decide, Fence, Health, Key, Receipt, Row, Store, StoreError, Table, mover,
+    Answer, Claims, Commit, CommitError, Decide, Fence, Health, Key, Receipt, Row, Store, StoreError, Table, claimer,
+    mover,
 };
 use crate::ids::RunId;
 use crate::kind::BoxFuture;
@@ -60,6 +62,8 @@ impl Default for SledOptions {
 pub struct SledStore {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    /// There until the store is closed.
+    claimer: Option<mpsc::Sender<Wanted>>,
     /// Given back last, when sled has closed its files.
     folder: Arc<Folder>,
 }
@@ -93,7 +97,10 @@ impl SledStore {
         let mover = shared.clone();
         let mover = spawn("wf-mover", move || mover::run(&mover)).map_err(OpenError::io(dir))?;
         let committer = spawn("wf-committer", || committer.run()).map_err(OpenError::io(dir))?;
-        Ok(SledStore { shared, threads: vec![committer, mover], folder })
+        let (claimer, wanted) = mpsc::channel();
+        let of_claims = shared.clone();
+        let claims = spawn("wf-claimer", move || claimer::run(&of_claims, &wanted)).map_err(OpenError::io(dir))?;
+        Ok(SledStore { shared, threads: vec![committer, mover, claims], claimer: Some(claimer), folder })
     }
 }
 
@@ -116,6 +123,7 @@ impl SledStore {
 impl Drop for SledStore {
     fn drop(&mut self) {
         self.shared.close();
+        self.claimer.take();
         // The last owner may be a waiter that the committer itself wakes; it cannot wait for its own end.
         let mine = std::thread::current().id();
         for thread in self.threads.drain(..).filter(|thread| thread.thread().id() != mine) {
@@ -165,7 +173,10 @@ impl Store for SledStore {
         now: Time,
         _lease: Duration,
     ) -> BoxFuture<'static, Result<Claims, StoreError>> {
-        Box::pin(ready(self.shared.claims(most, now)))
+        let (answer, claims) = oneshot::channel();
+        // Without the thread nobody answers, which is an answer.
+        drop(self.claimer.as_ref().map(|claimer| claimer.send(Wanted { most, now, answer })));
+        Box::pin(async { claims.await.unwrap_or_else(|_| Err(StoreError::new("the store was closed"))) })
     }
 
     fn release(&self, held: &[(RunId, Fence)]) {

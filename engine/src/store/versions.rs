@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use super::StoreError;
 use crate::ids::RunId;
 
 /// When the newer half has this many, the older half is forgotten.
@@ -19,20 +18,6 @@ impl Versions {
     /// A run's version, if it is known.
     pub(super) fn get(&self, run: RunId) -> Option<u64> {
         self.newer.get(&run).or_else(|| self.older.get(&run)).copied()
-    }
-
-    /// A run's version, which is read if it is not known; none if there is no such run.
-    pub(super) fn learn(
-        &mut self,
-        run: RunId,
-        read: impl FnOnce() -> Result<Option<u64>, StoreError>,
-    ) -> Result<Option<u64>, StoreError> {
-        if let Some(version) = self.get(run) {
-            return Ok(Some(version));
-        }
-        let version = read()?;
-        self.note(version.map(|version| (run, Some(version))));
-        Ok(version)
     }
 
     /// Takes note of what a group changed; none for runs that are gone.
