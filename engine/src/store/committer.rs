@@ -389,6 +389,7 @@ impl Committer {
                 return Err(self.shared.failure().unwrap_or_else(|| StoreError::new("the tree takes no more rows")));
             }
             self.wal.turn().map_err(|error| disk_error(error.into()))?;
+            stored.pending.hurry(self.wal.last_of_other());
         }
         let number = self.wal.append(&rows).map_err(|error| disk_error(error.into()))?;
         if let Some((copy, _)) = &mut self.copy {

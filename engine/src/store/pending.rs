@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::committer::locked;
 use super::wal::Values;
 
-/// How long rows wait for company: what is put and deleted meanwhile never reaches the tree.
-const PAUSE: Duration = Duration::from_millis(20);
+/// How long rows wait for company at most: what is put again or deleted meanwhile never reaches the tree.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// The rows, and where their way ends: records up to which number are in the tree.
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ struct State {
     last: u64,
     /// Records up to this number are durable in the tree.
     in_tree: u64,
-    /// The committer waits until records up to this number are.
+    /// Records up to this number are wanted there soon.
     wanted: u64,
     /// No more will come.
     closed: bool,
@@ -77,14 +77,19 @@ impl Pending {
 
     /// Waits until records up to this number are durable in the tree; false if that will never be.
     pub(super) fn wait_for(&self, number: u64) -> bool {
-        let mut state = self.state();
-        if state.in_tree < number {
-            state.wanted = number;
-            self.arrived.notify_one();
-        }
+        self.hurry(number);
+        let state = self.state();
         let waits = |state: &mut State| state.in_tree < number && !state.stopped;
         let state = self.moved.wait_while(state, waits);
         state.unwrap_or_else(PoisonError::into_inner).in_tree >= number
+    }
+
+    /// Lets records up to this number be moved without a pause.
+    pub(super) fn hurry(&self, number: u64) {
+        let mut state = self.state();
+        state.wanted = state.wanted.max(number);
+        drop(state);
+        self.arrived.notify_one();
     }
 
     /// Nothing comes any more: the mover ends when everything is in the tree.

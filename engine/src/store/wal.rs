@@ -1,7 +1,7 @@
 //! The write-ahead log: a group of commits is durable when it is here, after one write and one sync.
 //!
-//! Two files take turns. Each has its full length from the start, since a sync is a quarter cheaper if it need not make a
-//! new length durable. A file is written anew when all that it holds is in the tree, and durable there.
+//! Two files take turns. Each grows a mebibyte at a time, since a sync is a quarter cheaper if it need not make a new
+//! length durable. A file is written anew when all that it holds is in the tree, and durable there.
 //!
 //! ```text
 //! file    [magic: 8][salt: 8][record]...
@@ -27,8 +27,10 @@ use super::{Durability, Key};
 /// New values by key; none deletes.
 pub(super) type Values = BTreeMap<Key, Option<Vec<u8>>>;
 
-/// How long a file is. A record that does not fit into one makes it longer.
-const FILE_BYTES: usize = 3 << 20;
+/// How long a file grows. A record that does not fit into one makes it longer.
+const FILE_BYTES: usize = 8 << 20;
+/// How much it grows at a time.
+const GROWTH_BYTES: usize = 1 << 20;
 
 const NAMES: [&str; 2] = ["log-0", "log-1"];
 const MAGIC: [u8; 8] = *b"wf-log-1";
@@ -55,6 +57,8 @@ struct LogFile {
     salt: [u8; 8],
     /// Where the next record goes.
     at: usize,
+    /// How long the file is.
+    length: usize,
     /// The number of its last record; 0 if it has none.
     last: u64,
 }
@@ -63,7 +67,7 @@ impl Wal {
     /// Makes the files in a folder that has none, durably.
     pub(super) fn make(dir: &Path) -> io::Result<()> {
         for name in NAMES {
-            let mut bytes = vec![0; FILE_BYTES];
+            let mut bytes = vec![0; GROWTH_BYTES];
             bytes[..FILE_PREFIX].copy_from_slice(&prefix(new_salt()));
             let file = File::create(dir.join(name))?;
             file.write_all_at(&bytes, 0)?;
@@ -141,6 +145,7 @@ impl Wal {
         let log = &mut self.files[self.current];
         self.last += 1;
         write_record(&mut self.record, log.salt, self.last, values)?;
+        log.grow(log.at + self.record.len())?;
         log.file.write_all_at(&self.record, log.at as u64)?;
         log.sync(self.durability)?;
         log.at += self.record.len();
@@ -157,7 +162,7 @@ impl LogFile {
         file.read_to_end(&mut bytes).map_err(OpenError::io(dir))?;
         let salt = bytes.strip_prefix(&MAGIC).and_then(|rest| rest.first_chunk().copied());
         let salt = salt.ok_or_else(|| OpenError::damaged(dir, format!("`{name}` does not begin as a log does")))?;
-        let mut log = LogFile { file, salt, at: FILE_PREFIX, last: 0 };
+        let mut log = LogFile { file, salt, at: FILE_PREFIX, length: bytes.len(), last: 0 };
         let mut records = Vec::new();
         while let Some((number, rows)) = read_record(&bytes[log.at..], salt)
             && (records.is_empty() || number == log.last + 1)
@@ -168,6 +173,16 @@ impl LogFile {
             log.last = number;
         }
         Ok((log, records))
+    }
+
+    /// Makes the file long enough; durable with the next sync.
+    fn grow(&mut self, length: usize) -> io::Result<()> {
+        if length > self.length {
+            let length = length.next_multiple_of(GROWTH_BYTES);
+            self.file.write_all_at(&vec![0; length - self.length], self.length as u64)?;
+            self.length = length;
+        }
+        Ok(())
     }
 
     /// Makes durable what was read. If a sync failed, the last record may be in the system's memory only, and no sync
@@ -252,4 +267,53 @@ fn checksum(salt: [u8; 8], number: u64, rows: &[u8]) -> u32 {
     hasher.update(&number.to_le_bytes());
     hasher.update(rows);
     hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One value, so long that its record has this length.
+    fn values(n: u8, length: usize) -> Values {
+        let key = Key::meta("k");
+        let value = vec![n; length - RECORD_PREFIX - ROW_PREFIX - key.as_bytes().len()];
+        Values::from([(key, Some(value))])
+    }
+
+    fn length(dir: &Path, name: &str) -> usize {
+        usize::try_from(dir.join(name).metadata().unwrap().len()).unwrap()
+    }
+
+    #[test]
+    fn a_file_grows_to_its_length_and_then_the_other_has_its_turn() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        Wal::make(dir).unwrap();
+        assert_eq!((length(dir, "log-0"), length(dir, "log-1")), (GROWTH_BYTES, GROWTH_BYTES));
+        let (mut wal, missing) = Wal::open(dir, Durability::Process).unwrap();
+        assert!(missing.is_empty());
+
+        let first = values(1, GROWTH_BYTES - FILE_PREFIX);
+        wal.append(&first).unwrap();
+        assert_eq!(length(dir, "log-0"), GROWTH_BYTES, "it fills the file to the last byte");
+        wal.append(&values(2, RECORD_PREFIX + ROW_PREFIX + 9)).unwrap();
+        assert_eq!(length(dir, "log-0"), 2 * GROWTH_BYTES);
+
+        let rest = FILE_BYTES - GROWTH_BYTES - (RECORD_PREFIX + ROW_PREFIX + 9);
+        assert!(wal.fits(&values(3, rest)) && !wal.fits(&values(3, rest + 1)));
+        wal.append(&values(3, rest)).unwrap();
+        assert_eq!(length(dir, "log-0"), FILE_BYTES);
+        assert!(!wal.fits(&Values::new()));
+
+        wal.turn().unwrap();
+        let long = values(4, FILE_BYTES + 1);
+        assert!(wal.fits(&long), "into an empty file everything fits");
+        wal.append(&long).unwrap();
+        assert_eq!(length(dir, "log-1"), FILE_BYTES + GROWTH_BYTES);
+        drop(wal);
+
+        let (wal, missing) = Wal::open(dir, Durability::Process).unwrap();
+        assert_eq!((wal.last(), missing), (4, long));
+        assert!(!wal.fits(&Values::new()));
+    }
 }
