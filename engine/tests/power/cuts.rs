@@ -16,7 +16,7 @@ use crate::writer::{self, Acknowledged, Plan};
 
 /// Commits of eight senders with values of up to 1 MiB, in two sittings.
 fn plan(durability: Durability) -> Plan {
-    Plan { senders: 8, commits: 30, sittings: 2, large: true, durability, compacts: false }
+    Plan { senders: 8, commits: 64, sittings: 2, large: true, durability, compacts: false }
 }
 
 pub(crate) fn power_cuts_lose_nothing() -> String {
