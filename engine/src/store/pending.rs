@@ -51,9 +51,12 @@ pub(super) struct Load {
 }
 
 impl Pending {
-    /// Nothing is on its way; records up to this number are in the tree.
-    pub(super) fn after(number: u64) -> Self {
-        let state = State { last: number, in_tree: number, ..State::default() };
+    /// What a process that was killed has left in the log, whose last record has this number, is on its way; if there is
+    /// nothing, all records are in the tree.
+    pub(super) fn after(last: u64, missing: Values) -> Self {
+        let in_tree = if missing.is_empty() { last } else { 0 };
+        let layers = Layers { newer: missing, ..Layers::default() };
+        let state = State { layers, last, in_tree, ..State::default() };
         Pending { state: Mutex::new(state), ..Pending::default() }
     }
 

@@ -18,8 +18,8 @@ use super::group::{Base, log_end};
 use super::pending::Pending;
 use super::queue::Queue;
 use super::stored::Stored;
-use super::tree::{Tree, sled_error};
-use super::wal::{Values, Wal};
+use super::tree::Tree;
+use super::wal::Wal;
 use super::{
     Answer, Claims, Commit, CommitError, Decide, Fence, Health, Key, Receipt, Row, Store, StoreError, Table, claimer,
     mover,
@@ -86,9 +86,8 @@ impl SledStore {
             Tree::make(fresh, &options)
         })?;
         let tree = Tree::open(&current, &options)?;
-        let (mut wal, missing) = Wal::open(&current, options.durability)?;
-        catch_up(&tree, &mut wal, &missing).map_err(|error| sled_error(dir, error))?;
-        let stored = Stored::new(tree, Pending::after(wal.last()));
+        let (wal, missing) = Wal::open(&current, options.durability)?;
+        let stored = Stored::new(tree, Pending::after(wal.last(), missing));
         let unreadable = |error: StoreError| OpenError::damaged(dir, error.to_string());
         let end = log_end(&stored).map_err(unreadable)?;
         let queue = Queue::open(&|range, most| stored.scan(range, false, most)).map_err(unreadable)?;
@@ -130,20 +129,6 @@ impl Drop for SledStore {
             thread.join().ok();
         }
     }
-}
-
-/// Puts into the tree what a process that was killed has left in the log, and says so there.
-fn catch_up(tree: &Tree, wal: &mut Wal, missing: &Values) -> sled::Result<()> {
-    if missing.is_empty() {
-        return Ok(());
-    }
-    tree.put(missing)?;
-    let nothing = Values::new();
-    if !wal.fits(&nothing) {
-        wal.turn()?;
-    }
-    wal.append(&nothing)?;
-    Ok(())
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
